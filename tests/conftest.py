@@ -1,0 +1,29 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import virtual_room
+from tests.virtual_room import VirtualRoom
+
+
+@pytest.fixture(scope="module")
+def _open_room() -> Iterator[VirtualRoom]:
+    if reason := virtual_room.missing():
+        pytest.skip(reason)
+    with VirtualRoom() as opened:
+        yield opened
+
+
+@pytest.fixture
+def room(_open_room: VirtualRoom) -> Iterator[VirtualRoom]:
+    """A virtual room with one microphone and one speaker; skips where there can be none.
+
+    One for a module, since its devices take two seconds to wake; made anew where a test broke it.
+    """
+    if _open_room.hurt:
+        _open_room.renew()
+    yield _open_room

@@ -1,0 +1,63 @@
+"""The demo's room as a recording for tests: synthetic voices only."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from voice_facilitator import models, protocols
+from voice_facilitator.app import demo_room
+from voice_facilitator.app.demo_room import RATE, DemoRoom
+from voice_facilitator.session.protocol import Protocol
+from voice_facilitator.settings import Settings, load_settings
+
+
+@cache
+def room() -> DemoRoom:
+    """Rendered once for the whole run; skips where there are no voices for it."""
+    if shutil.which("flite") is None:
+        pytest.skip("not installed: flite (apt install flite)")
+    wording = protocols.load_wording("en-gb")
+    return demo_room.build(load_settings().speaking, wording, lambda text: 2.0 + len(text) / 14)
+
+
+def needs_encoder() -> None:
+    """Skip where the default encoder was not fetched."""
+    entry = models.load_manifest().default_encoder()
+    if models.state_of(entry) is not models.State.GOOD:
+        pytest.skip("the encoder is not here: voice-facilitator models fetch")
+
+
+def as_wav(path: Path, rate: int = RATE) -> Path:
+    """The room's sound in a file."""
+    samples = room().samples
+    if rate != RATE:
+        samples = np.interp(
+            np.arange(0, len(samples) / RATE, 1 / rate), np.arange(len(samples)) / RATE, samples
+        ).astype(np.float32)
+    soundfile.write(path, samples, rate, subtype="PCM_16")
+    return path
+
+
+def impatient(settings: Settings | None = None) -> Settings:
+    """Settings for a session of two minutes: no quiet start of 20 seconds."""
+    settings = settings or load_settings()
+    reminders = settings.reminders.model_copy(update={"quiet_start_seconds": 2.0})
+    return settings.model_copy(update={"reminders": reminders})
+
+
+def short_protocol(**seconds: float) -> Protocol:
+    """The demo's protocol with other lengths and only the phases that are named."""
+    whole = room().protocol
+    phases = tuple(
+        dataclasses.replace(phase, seconds=seconds[phase.name.replace("-", "_")])
+        for phase in whole.phases
+        if phase.name.replace("-", "_") in seconds
+    )
+    return dataclasses.replace(whole, phases=phases)

@@ -1,0 +1,168 @@
+"""The command line as a user meets it: output, errors and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests import demo_room
+from voice_facilitator import __version__
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own, without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "voice_facilitator.cli", *arguments],
+        capture_output=True,
+        check=False,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "120", **environment},
+    )
+
+
+def no_sound() -> dict[str, str]:
+    """An environment without a sound device; skips on a machine whose hardware is always there."""
+    environment = {"PULSE_SERVER": "unix:/nonexistent"}
+    if call("devices", **environment).returncode == 0:
+        pytest.skip("this machine has sound hardware")
+    return environment
+
+
+def test_version_and_help() -> None:
+    assert call("--version").stdout == f"voice-facilitator {__version__}\n"
+    assert "demo" in call("--help").stdout
+
+
+def test_a_wrong_command_line_ends_with_2() -> None:
+    assert call("demi").returncode == 2
+    assert call("replay").returncode == 2
+    assert call("run").returncode == 2  # no keyboard to begin with
+
+
+def test_protocols() -> None:
+    listed = json.loads(call("protocols", "list", "--json").stdout)
+    minutes = {entry["name"]: entry["minutes"] for entry in listed}
+    assert minutes == {
+        "balint-45": 45, "balint-60": 60, "balint-90": 90, "balint-90-two-cases": 90, "balint-plain": 45,
+    }  # fmt: skip
+    assert "discussion" in call("protocols", "show", "balint-45").stdout
+    assert call("protocols", "check", *minutes).returncode == 0
+
+
+def test_a_bad_protocol_gives_all_mistakes_and_3(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('based_on = "balint-45"\ntitel = "x"\n[change.storry]\nminutes = 3\n')
+    result = call("protocols", "check", str(file))
+    assert result.returncode == 3
+    assert "line 2" in result.stderr
+    assert "line 3" in result.stderr
+    assert 'Did you mean "story"?' in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_bad_settings_file_gives_3(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[session]\ngap_second = 2\n[speaking]\nvolume = 7\n")
+    result = call("rehearse", "--settings", str(file))
+    assert result.returncode == 3
+    assert "line 2" in result.stderr
+    assert "line 4" in result.stderr
+
+
+def test_rehearse_prints_every_announcement() -> None:
+    lines = json.loads(call("rehearse", "balint-45", "--json").stdout)
+    assert lines[0]["phase"] == "welcome"
+    assert lines[-1]["at"] == 45 * 60 - 12
+    assert all("{" not in line["text"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "audio-missing"),
+        (b"", "audio-empty"),
+        (b"this is not a recording", "audio-unreadable"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x00\x00", "audio-unreadable"),
+    ],
+)
+def test_a_bad_audio_file_gives_3(tmp_path: Path, content: bytes | None, code: str) -> None:
+    demo_room.needs_encoder()
+    file = tmp_path / "room.wav"
+    if content is not None:
+        file.write_bytes(content)
+    result = call("replay", str(file))
+    assert result.returncode == 3
+    assert code in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_samples_that_are_not_numbers_give_3(tmp_path: Path) -> None:
+    demo_room.needs_encoder()
+    samples = np.full(16_000, np.nan, np.float32)
+    soundfile.write(tmp_path / "room.wav", samples, 16_000, subtype="FLOAT")
+    result = call("replay", str(tmp_path / "room.wav"))
+    assert (result.returncode, "audio-not-finite" in result.stderr) == (3, True)
+
+
+def test_no_microphone_gives_4_and_says_what_to_do() -> None:
+    demo_room.needs_encoder()
+    result = call("run", "--begin-after", "0", **no_sound())
+    assert result.returncode == 4
+    assert "--timer-only" in result.stderr
+    assert call("devices", **no_sound()).returncode == 4
+
+
+def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
+    """In a copy of the program's files without models."""
+    import shutil
+
+    import voice_facilitator
+
+    package = Path(voice_facilitator.__file__).parent
+    shutil.copytree(package, tmp_path / "voice_facilitator", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package.parent / "config", tmp_path / "config")
+    (tmp_path / "models").mkdir()
+    for file in ("manifest.toml", "cohort.npz"):
+        shutil.copy(package.parent / "models" / file, tmp_path / "models" / file)
+    soundfile.write(tmp_path / "room.wav", np.zeros(16_000), 16_000)
+
+    def replay() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "voice_facilitator.cli", "replay", str(tmp_path / "room.wav")]
+        return subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path, timeout=60)
+
+    missing = replay()
+    assert (missing.returncode, "model-missing" in missing.stderr) == (5, True), missing.stderr
+    assert "models fetch" in missing.stderr
+    (tmp_path / "models" / "ge2e.npz").write_bytes(b"not a model")
+    damaged = replay()
+    assert (damaged.returncode, "model-damaged" in damaged.stderr) == (5, True), damaged.stderr
+
+
+def test_errors_can_be_had_as_json() -> None:
+    result = call("protocols", "show", "balint-46", "--json")
+    assert result.returncode == 3
+    assert json.loads(result.stdout)["error"]["code"] == "protocol-unknown"
+
+
+def test_doctor_names_what_is_missing() -> None:
+    result = call("doctor", "--json", **no_sound())
+    findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
+    assert findings["microphone"]["health"] == "bad"
+    assert findings["microphone"]["hint"]
+    assert findings["settings"]["health"] == "good"
+    assert result.returncode == 1
+
+
+def test_the_reader_of_our_output_may_leave() -> None:
+    command = f"{sys.executable} -m voice_facilitator.cli rehearse balint-90-two-cases | head -1"
+    result = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,41 @@
+"""The demo as a new user sees and hears it, in the virtual room."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import demo_room
+from tests.virtual_room import VirtualRoom
+
+pytestmark = pytest.mark.room
+
+
+def test_the_demo_plays_a_session_and_catches_the_intrusion(room: VirtualRoom, tmp_path: Path) -> None:
+    demo_room.needs_encoder()
+    demo_room.room()  # skips where there are no voices
+    log = tmp_path / "events.jsonl"
+    with room.listening() as heard:
+        result = subprocess.run(
+            [sys.executable, "-m", "voice_facilitator.cli", "demo", "--events", str(log)],
+            capture_output=True, check=False, text=True, timeout=240, stdin=subprocess.DEVNULL,
+            env={**os.environ, "COLUMNS": "100"},
+        )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    names = [event["name"] for event in events if event["event"] == "phase"]
+    assert names == ["welcome", "check-in", "story", "questions", "discussion", "last-word", "close"]
+    assert events[-1]["event"] == "ended"
+    assert events[-1]["t"] - next(e["t"] for e in events if e["event"] == "phase") <= 120
+    assert [event["level"] for event in events if event["event"] == "reminder"] == [1]
+    spoken = sum(event["voice"] for event in events if event["event"] == "announcement")
+    assert spoken == len(names) + 1  # each phase and the goodbye
+    sounding = sum(end - begin for begin, end in heard.stretches())
+    assert sounding > 60  # the room and the announcements
+    assert "The last word" in result.stderr  # the summary
+    assert "Traceback" not in result.stderr

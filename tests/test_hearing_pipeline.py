@@ -1,0 +1,347 @@
+"""From samples to events: the same object that live sessions and replays use."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
+from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, WINDOW_CHUNKS, Frame, Hearing
+from voice_facilitator.hearing.voice_model import Cohort, Rule
+from voice_facilitator.session.events import (
+    Enrolment,
+    EnrolmentChanged,
+    Input,
+    Listen,
+    PresenterEvidence,
+    SpeakerChanged,
+    SpeakerState,
+)
+from voice_facilitator.settings import load_settings
+
+SETTINGS = load_settings().hearing
+RATE = 16_000
+DIM = 32
+
+STORY = Listen(0.0, enrol=True, learn_others=False, decide=False)
+ROUND = Listen(0.0, enrol=False, learn_others=True, decide=False)
+DISCUSSION = Listen(0.0, enrol=False, learn_others=False, decide=True)
+LAST_WORD = Listen(0.0, enrol=False, learn_others=False, decide=False)
+
+
+class LoudnessEncoder:
+    """A stand-in of the encoder's kind: the "voice" is how the energy spreads over eight stretches."""
+
+    name = "loudness"
+    dim = 8
+
+    def encode(self, windows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
+        energy = (windows.reshape(len(windows), 8, -1) ** 2).sum(axis=2) + 1e-9
+        return (energy / np.linalg.norm(energy, axis=1, keepdims=True)).astype(np.float32)
+
+
+class NoEncoder:
+    """For tests that bring their own embeddings: must never be asked."""
+
+    name = "none"
+    dim = DIM
+
+    def encode(self, windows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
+        raise AssertionError("not to be used")
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    """Six seconds of a synthetic voice between silences, 16 kHz."""
+    if (program := shutil.which("espeak-ng")) is None:
+        pytest.skip("espeak-ng is not installed")
+    words = "The patient came back every week, and I did not know what to say to her any more."
+    wav = subprocess.run([program, "--stdout", words], capture_output=True, check=True).stdout
+    samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
+    voice = soxr.resample(samples, rate, RATE)
+    rng = np.random.default_rng(0)
+    gap = rng.normal(0, 1e-4, RATE * 2).astype(np.float32)
+    return np.concatenate([gap, voice.astype(np.float32), gap])
+
+
+def states(found: list[tuple[float, Input]]) -> list[SpeakerState]:
+    return [event.who for _, event in found if isinstance(event, SpeakerChanged)]
+
+
+def test_speech_and_silence(speech: np.ndarray) -> None:
+    hearing = Hearing(SETTINGS, None)
+    found = hearing.feed(speech)
+    assert states(found)[0] is SpeakerState.SILENCE
+    assert SpeakerState.UNSURE in states(found), "without a voice model every speech is unsure"
+    assert states(found)[-1] is SpeakerState.SILENCE
+    assert set(states(found)) == {SpeakerState.SILENCE, SpeakerState.UNSURE}
+    begins = next(t for t, e in found if e == SpeakerChanged(SpeakerState.UNSURE))
+    ends = found[-1][0]
+    loud = np.flatnonzero(np.abs(speech) > 0.02) / RATE
+    assert loud[0] - 0.1 < begins < loud[0] + 0.3
+    assert loud[-1] < ends < loud[-1] + 0.3 + hearing.hangover_seconds
+
+
+@pytest.mark.parametrize("size", [1, 100, 512, 1000, 16_000])
+def test_the_split_into_blocks_changes_nothing(speech: np.ndarray, size: int) -> None:
+    if size == 1:
+        speech = speech[: RATE * 3]
+    whole, parts = Hearing(SETTINGS, LoudnessEncoder()), Hearing(SETTINGS, LoudnessEncoder())
+    for hearing in (whole, parts):
+        hearing.listen(STORY)
+    expected = whole.feed(speech)
+    found = [e for at in range(0, len(speech), size) for e in parts.feed(speech[at : at + size])]
+    assert found == expected
+    assert parts.time == whole.time
+
+
+def test_times_never_go_back_and_are_never_ahead(speech: np.ndarray) -> None:
+    hearing = Hearing(SETTINGS, LoudnessEncoder())
+    hearing.listen(STORY)
+    last = 0.0
+    for at in range(0, len(speech), 1000):
+        for time, _ in hearing.feed(speech[at : at + 1000]):
+            assert last <= time <= (at + 1000) / RATE
+            assert time > (at - 512) / RATE
+            last = time
+
+
+def test_nothing_is_heard_through_the_gate(speech: np.ndarray) -> None:
+    hearing = Hearing(SETTINGS, LoudnessEncoder())
+    hearing.listen(STORY)
+    hearing.gate(True)
+    found = hearing.feed(speech)
+    assert states(found) == [SpeakerState.SELF]
+    assert not any(isinstance(e, EnrolmentChanged) for _, e in found)
+    hearing.gate(False)
+    opened = hearing.time
+    found = hearing.feed(speech)
+    assert found[0][0] >= opened + SETTINGS.gate_tail_seconds
+    assert states(found)[0] is SpeakerState.SILENCE
+
+
+def test_digital_silence_and_noise_are_silence() -> None:
+    hearing = Hearing(SETTINGS, None)
+    rng = np.random.default_rng(1)
+    quiet = np.concatenate([np.zeros(RATE * 3), rng.normal(0, 0.003, RATE * 3)]).astype(np.float32)
+    assert states(hearing.feed(quiet)) == [SpeakerState.SILENCE]
+    assert hearing.level == pytest.approx(20 * np.log10(0.003), abs=1)
+
+
+# ---------------------------------------------------------------- decisions, on embeddings of our own making
+
+
+class Room:
+    """Speaks with made-up voices: `say` feeds frames as the analysis would make them."""
+
+    def __init__(self, voices: int = 6, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.rng = rng
+        self.voices = [self.unit(rng.normal(size=DIM)) for _ in range(voices)]
+        cohort = np.stack([self.around(self.unit(rng.normal(size=DIM))) for _ in range(200)])
+        rule = Rule(
+            no_other=0.3, screen=0.45, screen_unheard=0.45, certain=0.7, even=0.2, even_short=0.1, slope=10
+        )
+        self.hearing = Hearing(SETTINGS, NoEncoder(), Cohort(cohort, np.arange(200), ()), rule)
+        self.frames = 0
+        self.window: list[int | None] = [None] * WINDOW_CHUNKS  # who spoke in the last 1.6 s
+        self.speaking = 0
+        self.found: list[tuple[float, Input]] = []
+
+    @staticmethod
+    def unit(row: np.ndarray) -> np.ndarray:
+        return (row / np.linalg.norm(row)).astype(np.float32)
+
+    def around(self, voice: np.ndarray) -> np.ndarray:
+        return self.unit(voice + self.rng.normal(0, 0.08, DIM))
+
+    def embedding(self, window: list[int | None]) -> np.ndarray:
+        """A mixture of those who spoke in the window."""
+        return self.around(self.unit(sum(self.voices[who] for who in window if who is not None)))
+
+    def say(self, who: int | None, seconds: float) -> list[Input]:
+        before = len(self.found)
+        for _ in range(round(seconds / CHUNK_SECONDS)):
+            self.frames += 1
+            self.speaking = 0 if who is None else self.speaking + 1
+            time = self.frames * CHUNK_SECONDS
+            full = fresh = None
+            self.window = [*self.window[1:], who]
+            if who is not None and self.frames % HOP_CHUNKS == 0:
+                if self.window.count(None) <= 15:
+                    full = self.embedding(self.window)
+                if 12 <= self.speaking < WINDOW_CHUNKS:
+                    fresh = self.embedding(self.window[-self.speaking :])
+            length = self.speaking * CHUNK_SECONDS if fresh is not None else 0.0
+            frame = Frame(time, who is not None, -30.0, full, fresh, length)
+            self.found += [(time, event) for event in self.hearing.decide(frame)]
+        return [event for _, event in self.found[before:]]
+
+    def session(self, *, with_round: bool = True) -> None:
+        """Everything up to the discussion; voice 0 presents."""
+        if with_round:
+            self.hearing.listen(ROUND)
+            for who in range(len(self.voices)):
+                self.say(who, 6)
+                self.say(None, 1)
+        self.hearing.listen(STORY)
+        for _ in range(5):
+            self.say(0, 8)
+            self.say(None, 1)
+        self.hearing.listen(ROUND)
+        for who in (1, 0, 2, 0, 3, 0):
+            self.say(who, 5)
+            self.say(None, 1)
+        self.hearing.listen(DISCUSSION)
+
+
+def strongest(found: list[Input], least_seconds: float = 2.0) -> float:
+    return max(
+        (e.strength for e in found if isinstance(e, PresenterEvidence) and e.speech_seconds >= least_seconds),
+        default=0.0,
+    )
+
+
+def test_the_presenter_is_known_from_the_story_and_told_from_the_others() -> None:
+    room = Room()
+    room.session()
+    assert room.hearing._model is not None
+    assert room.hearing._model.enrolment is Enrolment.READY
+    for who in (1, 2, 3, 4, 5):
+        found = room.say(who, 10)
+        assert strongest(found) < 1
+        assert SpeakerChanged(SpeakerState.PRESENTER) not in found
+        room.say(None, 1)
+    found = room.say(0, 6)
+    assert strongest(found) >= 1
+    assert SpeakerChanged(SpeakerState.PRESENTER) in found
+
+
+def test_a_back_channel_is_welcome() -> None:
+    room = Room()
+    room.session()
+    room.say(3, 5)
+    found = room.say(0, 0.9) + room.say(None, 0.5) + room.say(2, 4)
+    assert strongest(found) < 1
+
+
+def test_evidence_ends_with_the_stretch() -> None:
+    room = Room()
+    room.session()
+    room.say(0, 5)
+    found = room.say(None, 3)
+    last = [e for e in found if isinstance(e, PresenterEvidence)][-1]
+    assert last.strength == 0
+    assert last.speech_seconds == 0
+
+
+def test_there_is_evidence_in_the_discussion_only() -> None:
+    room = Room()
+    room.session()
+    room.hearing.listen(LAST_WORD)
+    assert not any(isinstance(e, PresenterEvidence) for e in room.say(0, 8))
+
+
+def test_before_the_story_nobody_is_the_presenter() -> None:
+    room = Room()
+    room.hearing.listen(ROUND)
+    room.say(1, 5)
+    room.hearing.listen(LAST_WORD)
+    room.say(1, 5)
+    assert SpeakerState.PRESENTER not in states(room.found)
+
+
+def test_without_a_round_it_still_works() -> None:
+    room = Room()
+    room.session(with_round=False)
+    assert strongest(room.say(4, 8)) < 1
+    room.say(None, 1)
+    assert strongest(room.say(0, 6)) >= 1
+
+
+def test_a_second_case_has_another_presenter() -> None:
+    room = Room()
+    room.session()
+    room.hearing.listen(Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True))
+    for _ in range(4):
+        room.say(2, 8)
+        room.say(None, 1)
+    room.hearing.listen(ROUND)
+    room.say(0, 5)
+    room.hearing.listen(DISCUSSION)
+    assert strongest(room.say(0, 8)) < 1, "who presented before may speak now"
+    room.say(None, 1)
+    assert strongest(room.say(2, 6)) >= 1
+
+
+def test_too_short_a_story_is_said_to_be_poor() -> None:
+    room = Room()
+    room.hearing.listen(STORY)
+    room.say(0, 6)
+    room.hearing.listen(DISCUSSION)
+    assert room.hearing._model is not None
+    assert room.hearing._model.enrolment is Enrolment.POOR
+
+
+def arrays(hearing: Hearing) -> list[np.ndarray]:
+    model = hearing._model
+    assert model is not None
+    return [model._enrolled._rows, model._pool._rows, model._mean, model._others._rows, hearing._window]
+
+
+def test_forgetting_overwrites_every_voice_in_place() -> None:
+    room = Room()
+    room.session()
+    held = arrays(room.hearing)
+    assert all(array.any() for array in held[:4]), "the test must be able to fail"
+    room.hearing._window[:] = 1
+    room.hearing.forget(for_good=True)
+    assert not any(array.any() for array in held)
+    assert all(a is b for a, b in zip(held, arrays(room.hearing), strict=True))
+    room.hearing.listen(STORY)
+    room.say(0, 20)
+    room.hearing.listen(DISCUSSION)
+    room.say(0, 20)
+    assert not any(array.any() for array in held), "for good means that no voice is learnt again"
+    assert states(room.found)[-1] in (SpeakerState.UNSURE, SpeakerState.SILENCE)
+
+
+def test_memory_and_cost_do_not_grow_with_the_session() -> None:
+    room = Room()
+    room.hearing.listen(ROUND)
+    shapes = [array.shape for array in arrays(room.hearing)]
+    room.say(1, 900)
+    room.hearing.listen(STORY)
+    room.say(0, 900)
+    assert [array.shape for array in arrays(room.hearing)] == shapes
+    model = room.hearing._model
+    assert model is not None
+    assert model._pool.offered > len(model._pool) > 700
+    assert len(room.hearing._window) == WINDOW_SAMPLES
+
+
+def test_a_pause_in_the_story_does_not_end_the_learning() -> None:
+    room = Room()
+    room.hearing.listen(STORY)
+    room.say(0, 10)
+    room.hearing.listen(Listen(0.0, enrol=False, learn_others=False, decide=False, paused=True))
+    room.say(1, 30)  # talk in the pause is nobody's story
+    room.hearing.listen(STORY)
+    room.say(0, 14)
+    room.hearing.listen(DISCUSSION)
+    assert room.hearing._model is not None
+    assert room.hearing._model.enrolment is Enrolment.READY
+    assert Enrolment.POOR not in {e.quality for _, e in room.found if isinstance(e, EnrolmentChanged)}
+
+
+def test_after_a_gap_in_the_audio_it_says_again_who_is_heard() -> None:
+    room = Room()
+    room.say(None, 1)
+    room.hearing.say_again()
+    assert states([(0.0, event) for event in room.say(None, 0.2)]) == [SpeakerState.SILENCE]

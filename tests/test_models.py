@@ -1,0 +1,228 @@
+"""Models: the manifest, downloads from a server of our own, and everything that must be refused."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import pickle
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voice_facilitator import models
+from voice_facilitator.checked_toml import FileMistakes
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.models import ModelEntry, State, fetch, load_manifest, state_of
+from voice_facilitator.models.convert import npz_bytes, read_checkpoint
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+GOOD = zipped({"model-1/README": b"a model", "model-1/am/final.mdl": bytes(range(256)) * 3000})
+
+
+class Server:
+    """Serves one file, and can cut the connection after some bytes."""
+
+    def __init__(self) -> None:
+        self.data = GOOD
+        self.cut_after: int | None = None
+        self.ranges: list[str | None] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path != "/model.zip":
+                    self.send_error(404)
+                    return
+                asked = self.headers.get("Range")
+                outer.ranges.append(asked)
+                begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+                if begin >= len(outer.data):
+                    self.send_error(416)
+                    return
+                rest = outer.data[begin:]
+                self.send_response(206 if asked else 200)
+                self.send_header("Content-Length", str(len(rest)))
+                self.end_headers()
+                self.wfile.write(rest if outer.cut_after is None else rest[: outer.cut_after])
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/model.zip"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def entry(server: Server, **changes: Any) -> ModelEntry:
+    values = {
+        "name": "test", "kind": "recogniser", "what": "a test", "licence": "none", "source": "here",
+        "file": "model-1", "url": server.url, "sha256": hashlib.sha256(server.data).hexdigest(),
+    }  # fmt: skip
+    return ModelEntry(**(values | changes))
+
+
+def test_fetches_unpacks_and_reports_progress(server: Server, tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    path = fetch(entry(server), lambda *step: seen.append(step), folder=tmp_path)
+    assert (path / "README").read_bytes() == b"a model"
+    assert max(done for _, done, _ in seen) == len(GOOD)
+    assert state_of(entry(server), tmp_path) is State.GOOD
+    assert not list(tmp_path.glob("*.part"))
+    assert fetch(entry(server), folder=tmp_path) == path
+    assert len(server.ranges) == 1, "what is here and whole is not fetched again"
+
+
+def test_goes_on_where_it_was_cut(server: Server, tmp_path: Path) -> None:
+    server.cut_after = 300_000
+    with pytest.raises(FacilitatorError) as caught:
+        fetch(entry(server), folder=tmp_path)
+    assert caught.value.code == "model-download"
+    assert "goes on where it stopped" in caught.value.hint
+    server.cut_after = None
+    fetch(entry(server), folder=tmp_path)
+    assert server.ranges[0] is None
+    assert server.ranges[1] is not None
+    assert 200_000 < int(server.ranges[1].removeprefix("bytes=").removesuffix("-")) <= 300_000
+
+
+def test_a_wrong_hash_is_refused_and_thrown_away(server: Server, tmp_path: Path) -> None:
+    wanted = entry(server, sha256="0" * 64)
+    with pytest.raises(FacilitatorError) as caught:
+        fetch(wanted, folder=tmp_path)
+    assert caught.value.code == "model-hash"
+    assert caught.value.exit_code is ExitCode.NO_MODEL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_hash_needs_the_users_word_and_is_noted(server: Server, tmp_path: Path) -> None:
+    wanted = entry(server, sha256="")
+    with pytest.raises(FacilitatorError) as caught:
+        fetch(wanted, folder=tmp_path)
+    assert caught.value.code == "model-unpublished-hash"
+    assert server.ranges == [], "nothing is downloaded before"
+    path = fetch(wanted, folder=tmp_path, trust_unknown=True)
+    (path / "README").unlink()
+    server.data = zipped({"model-1/README": b"another model"})
+    with pytest.raises(FacilitatorError, match="not what its publisher released"):
+        fetch(wanted, folder=tmp_path, trust_unknown=True)
+
+
+def test_changed_files_are_noticed(server: Server, tmp_path: Path) -> None:
+    path = fetch(entry(server), folder=tmp_path)
+    (path / "am" / "final.mdl").write_bytes(b"x")
+    assert state_of(entry(server), tmp_path) is State.DAMAGED
+    with pytest.raises(FacilitatorError) as caught:
+        models.checked_path(entry(server), tmp_path)
+    assert caught.value.code == "model-damaged"
+
+
+def test_not_there(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(FacilitatorError) as caught:
+        fetch(entry(server, url=server.url + ".gz"), folder=tmp_path)
+    assert caught.value.code == "model-download"
+    assert "404" in caught.value.message
+    with pytest.raises(FacilitatorError) as caught:
+        models.checked_path(entry(server), tmp_path)
+    assert caught.value.code == "model-missing"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"../../evil": b"x", "model-1/a": b"y"},
+        {"/tmp/evil": b"x", "model-1/a": b"y"},
+        {"one/a": b"x", "two/b": b"y"},
+        {"a": b"no folder"},
+    ],
+)
+def test_zips_that_are_not_one_folder_are_refused(
+    server: Server, tmp_path: Path, members: dict[str, bytes]
+) -> None:
+    server.data = zipped(members)
+    home = tmp_path / "inner" / "models"
+    with pytest.raises(FacilitatorError) as caught:
+        fetch(entry(server), folder=home)
+    assert caught.value.code == "model-damaged"
+    assert list(home.iterdir()) == []
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_download_that_is_no_zip(server: Server, tmp_path: Path) -> None:
+    server.data = b"<html>Please log in</html>"
+    with pytest.raises(FacilitatorError) as caught:
+        fetch(entry(server), folder=tmp_path)
+    assert caught.value.code == "model-damaged"
+
+
+def test_the_manifest_we_ship() -> None:
+    manifest = load_manifest()
+    assert manifest.default_encoder().requirement or manifest.default_encoder().is_shipped
+    for model in manifest.model:
+        assert model.licence
+        assert model.source
+    with pytest.raises(FacilitatorError, match='no model "ge2"') as caught:
+        manifest.find("ge2")
+    assert caught.value.hint == 'Did you mean "ge2e"?'
+
+
+def test_mistakes_in_a_manifest_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.toml"
+    path.write_text(
+        '[[model]]\nname = "a"\nkind = "speaker-encode"\nwhat = ""\nlicence = ""\nsource = ""\n'
+        'file = "../x"\nsha256 = "abc"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(FileMistakes) as caught:
+        load_manifest(path)
+    assert 'Did you mean "speaker-encoder"?' in caught.value.message
+    assert len(caught.value.mistakes) == 3
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (print, ("this must never run",))
+
+
+@pytest.mark.parametrize(
+    "data", [pickle.dumps(Evil()), b"", b"text", zipped({"x/data.pkl": pickle.dumps(Evil())})]
+)
+def test_a_checkpoint_cannot_run_anything(data: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(FacilitatorError) as caught:
+        read_checkpoint(data)
+    assert caught.value.code == "model-damaged"
+    assert capsys.readouterr().out == ""
+
+
+def test_converted_bytes_depend_on_nothing_but_the_arrays() -> None:
+    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.zeros(2, np.float32)}
+    data = npz_bytes(arrays)
+    assert (
+        hashlib.sha256(data).hexdigest() == "15ef7faa33335bc56bd2254bbabaac27ac45b4dbc0e3eb14fc17ef14b5266a70"
+    )
+    with np.load(io.BytesIO(data)) as archive:
+        np.testing.assert_array_equal(archive["b"], arrays["b"])

@@ -1,0 +1,167 @@
+"""The demo: a whole session with synthetic voices through the same parts as a live room."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import threading
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from rich.console import Console
+
+from voice_facilitator import protocols, soundcard
+from voice_facilitator.app import demo_room
+from voice_facilitator.app.conductor import Sink
+from voice_facilitator.app.demo_room import RATE, DemoRoom, Floats
+from voice_facilitator.app.live import LiveSession
+from voice_facilitator.app.report import Report
+from voice_facilitator.app.setting_up import policy_of
+from voice_facilitator.display.terminal import make_screen
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.hearing.process import Array, HearingProcess
+from voice_facilitator.hearing.voice_model import load_voice_model
+from voice_facilitator.session import Session
+from voice_facilitator.session import events as ev
+from voice_facilitator.session.events import Seconds
+from voice_facilitator.settings import Settings
+from voice_facilitator.speaking.engine import Pyttsx3Engine, Speech
+from voice_facilitator.speaking.player import Player, SpeakerWedgedError
+from voice_facilitator.speaking.process import SpeakingProcess
+
+# A demo has no time to wait for chairs; everything else is as in a live session.
+_DEMO_QUIET_START_SECONDS = 2.0
+_CHIME_SECONDS = 2.0  # chime, breath and the start of the speaker
+
+
+def run(
+    settings: Settings, console: Console, *, silent: bool = False, sinks: Sequence[Sink] = ()
+) -> ExitCode:
+    """Play the demo. `silent`: make no sound even if there is a speaker.
+
+    Returns FAILED if the presenter's intrusion was not noticed. Raises FacilitatorError (model, voices).
+    """
+    load_voice_model(settings.hearing)  # before a minute is spent on anything else
+    heard = _speaker_there(settings, console) and not silent
+    wording = protocols.load_wording("en-gb")
+    room = _build(settings, console, wording_length=_announcement_seconds(settings))
+    console.print(
+        f"Demo room: {len(set(room.voices))} synthetic voices, {len(room.samples) / RATE:.0f} s. "
+        "The first one presents.",
+        highlight=False,
+    )
+    reminders = settings.reminders.model_copy(update={"quiet_start_seconds": _DEMO_QUIET_START_SECONDS})
+    demo_settings = settings.model_copy(update={"reminders": reminders})
+    session = Session(room.protocol, wording, policy_of(demo_settings), ())
+    report = Report(room.protocol)
+    watcher = _Watcher()
+    started = threading.Event()
+    loudspeaker = _Loudspeaker(room.samples, settings.speaking.speaker) if heard else None
+
+    def first_sound(t: Seconds, item: ev.Input | ev.Effect) -> None:
+        if isinstance(item, ev.SpeakerChanged) and not started.is_set():
+            started.set()
+            watcher.zero = t
+            if loudspeaker is not None:
+                loudspeaker.start()
+
+    live = LiveSession(
+        session,
+        lambda put: HearingProcess(Array(room.samples, paced=True), settings.hearing, put),
+        lambda put: SpeakingProcess(settings.speaking, put),
+        make_screen(console),
+        [first_sound, report, watcher, *sinks],
+        sentences=protocols.sentences_of(room.protocol, wording, ()),
+        begin_after_seconds=0.0,
+    )
+    try:
+        code = live.run()
+    finally:
+        if loudspeaker is not None:
+            loudspeaker.stop()
+    console.print(report.as_table())
+    if code is not ExitCode.OK:
+        return code
+    return _verdict(console, watcher, room)
+
+
+def _speaker_there(settings: Settings, console: Console) -> bool:
+    try:
+        soundcard.find(settings.speaking.speaker, "output")
+    except FacilitatorError as error:
+        console.print(f"No sound: {error.message} The demo goes on without.", highlight=False)
+        return False
+    return True
+
+
+def _announcement_seconds(settings: Settings) -> Callable[[str], Seconds]:
+    """How long saying a sentence takes: measured on one, so that another voice or speed fits too."""
+    sample = "Now there are five minutes for questions of fact."
+    try:
+        rate = Pyttsx3Engine(settings.speaking).render(sample).seconds / len(sample)
+    except FacilitatorError:
+        rate = 1 / 14.0  # chimed only; people need the time to read
+    return lambda text: _CHIME_SECONDS + rate * len(text)
+
+
+def _build(settings: Settings, console: Console, *, wording_length: Callable[[str], Seconds]) -> DemoRoom:
+    wording = protocols.load_wording("en-gb")
+    with console.status("Rendering the demo room ...") as status:
+
+        def progress(done: int, total: int) -> None:
+            status.update(f"Rendering the demo room ... {done} of {total} turns")
+
+        return demo_room.build(settings.speaking, wording, wording_length, progress)
+
+
+class _Watcher:
+    """Notes when a reminder was shown, in seconds of the room's sound."""
+
+    def __init__(self) -> None:
+        self.zero: Seconds = 0.0
+        self.reminders: list[Seconds] = []
+
+    def __call__(self, t: Seconds, item: ev.Input | ev.Effect) -> None:
+        if isinstance(item, ev.Reminded):
+            self.reminders.append(t - self.zero)
+
+
+def _verdict(console: Console, watcher: _Watcher, room: DemoRoom) -> ExitCode:
+    begin, end = room.intrusion
+    noticed = [t - begin for t in watcher.reminders if begin <= t <= end + 3]
+    wrong = len(watcher.reminders) - len(noticed)
+    if not noticed:
+        console.print("The presenter's words in the discussion were not noticed.", highlight=False)
+        return ExitCode.FAILED
+    console.print(
+        f"The presenter spoke in the discussion; the display said so {noticed[0]:.1f} s later"
+        f"{'' if not wrong else f', and {wrong} time(s) for nothing'}.",
+        highlight=False,
+    )
+    return ExitCode.OK
+
+
+class _Loudspeaker:
+    """Plays the room over the speaker, in a process of its own that can simply be ended."""
+
+    def __init__(self, samples: Floats, speaker: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._process = context.Process(target=_play, args=(samples, speaker), daemon=True)
+
+    def start(self) -> None:
+        threading.Thread(target=self._process.start, daemon=True).start()
+
+    def stop(self) -> None:
+        with contextlib.suppress(AssertionError, ValueError):  # never started
+            self._process.kill()
+
+
+def _play(samples: Floats, speaker: str) -> None:
+    soundcard.silence_native_noise()
+
+    def sound(rate: int) -> soundcard.Samples:
+        whole = Speech(np.asarray(samples * 32767, np.int16), RATE)
+        return whole.at_rate(rate, 1.0)
+
+    with contextlib.suppress(FacilitatorError, SpeakerWedgedError, KeyboardInterrupt):
+        Player(speaker).play(sound, abort=threading.Event())

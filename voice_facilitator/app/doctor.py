@@ -1,0 +1,121 @@
+"""Looks at everything a session needs and says what works, and what to do about what does not."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from voice_facilitator import __version__, models, protocols, settings, soundcard
+from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.resources import models_folder, user_settings_file
+from voice_facilitator.settings import Settings
+from voice_facilitator.speaking import listing
+from voice_facilitator.speaking.engine import Pyttsx3Engine
+
+_TIMER_ONLY_HINT = "Without one: voice-facilitator run --timer-only"
+
+
+class Health(StrEnum):
+    GOOD = "good"
+    NOTE = "note"  # a session runs, but with less
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `hint`: what to do, empty when nothing is to be done."""
+
+    what: str
+    health: Health
+    text: str
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"what": self.what, "health": self.health.value, "text": self.text, "hint": self.hint}
+
+
+def examine(settings_file: Path | None = None) -> Iterator[Finding]:
+    """Everything in turn; each finding comes as soon as it is known."""
+    yield Finding(
+        "program", Health.GOOD, f"voice-facilitator {__version__}, Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()}",
+    )  # fmt: skip
+    chosen, finding = _settings(settings_file)
+    yield finding
+    if chosen is None:
+        return
+    yield _checked("protocol", lambda: protocols.load(chosen.session.protocol).title)
+    yield _microphone(chosen)
+    yield _speaker(chosen)
+    yield _speech(chosen)
+    yield from _models()
+
+
+def _settings(file: Path | None) -> tuple[Settings | None, Finding]:
+    try:
+        chosen = settings.load_settings(file)
+    except FacilitatorError as error:
+        return None, _bad("settings", error)
+    own = file or user_settings_file()
+    text = f"yours, from {own}" if own.is_file() else f"the defaults; your own would go into {own}"
+    return chosen, Finding("settings", Health.GOOD, text)
+
+
+def _microphone(chosen: Settings) -> Finding:
+    return _checked(
+        "microphone", lambda: _device(soundcard.find(chosen.hearing.microphone, "input")), _TIMER_ONLY_HINT
+    )
+
+
+def _speaker(chosen: Settings) -> Finding:
+    return _checked(
+        "speaker",
+        lambda: _device(soundcard.find(chosen.speaking.speaker, "output")),
+        "A session runs, but everything is shown on the display only.",
+    )
+
+
+def _device(device: soundcard.Device) -> str:
+    return f"{device.name} ({device.rate} Hz, {device.host_api})"
+
+
+def _speech(chosen: Settings) -> Finding:
+    def speaks() -> str:
+        seconds = Pyttsx3Engine(chosen.speaking).render("Two minutes left.").seconds
+        voice = listing.chosen(chosen.speaking)
+        return f"{voice.name if voice else 'default voice'}, rendered {seconds:.1f} s of speech"
+
+    return _checked("speech", speaks, "Without it a session chimes and shows.")
+
+
+def _models() -> Iterator[Finding]:
+    try:
+        manifest = models.load_manifest()
+    except FacilitatorError as error:
+        yield _bad("models", error)
+        return
+    for entry in manifest.model:
+        state = models.state_of(entry)
+        what = f"model {entry.name}"
+        if state is models.State.MISSING and not entry.default:
+            yield Finding(what, Health.NOTE, f"not here, not needed ({entry.what})")
+        elif state in (models.State.GOOD, models.State.UNCHECKED):
+            yield Finding(what, Health.GOOD, f"{entry.what}; in {models_folder()}")
+        else:
+            hint = f"Run: voice-facilitator models fetch {entry.name}"
+            yield Finding(what, Health.BAD, f"{state.value} ({entry.what})", hint)
+
+
+def _checked(what: str, look: Callable[[], str], extra_hint: str = "") -> Finding:
+    try:
+        return Finding(what, Health.GOOD, look())
+    except FacilitatorError as error:
+        return _bad(what, error, extra_hint)
+
+
+def _bad(what: str, error: FacilitatorError, extra_hint: str = "") -> Finding:
+    return Finding(what, Health.BAD, error.message, f"{error.hint} {extra_hint}".strip())

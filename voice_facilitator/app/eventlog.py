@@ -1,0 +1,54 @@
+"""The event log: one JSON object a line, in time order, without content. Described in `docs/events.md`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from voice_facilitator.session import events as ev
+from voice_facilitator.session.events import Seconds
+
+# How each kind of event is written; what is not listed is not logged.
+_FIELDS: dict[type[ev.Input | ev.Effect], tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    ev.SpeakerChanged: ("speaker", lambda e: {"who": e.who.value}),
+    ev.EnrolmentChanged: ("enrolment", lambda e: {"quality": e.quality.value}),
+    ev.PhaseEntered: (
+        "phase",
+        lambda e: {"name": e.name, "seconds": round(e.planned_seconds, 1), "reason": e.reason},
+    ),
+    ev.Announce: (
+        "announcement",
+        lambda e: {"id": e.key, "text": e.text, "chime": e.chime, "voice": e.voice},
+    ),
+    ev.ShowLine: ("line", lambda e: {"text": e.text}),
+    ev.Reminded: ("reminder", lambda e: {"level": e.level}),
+    ev.Done: ("command", lambda e: {"name": e.action.value, "source": e.source}),
+    ev.Refused: ("refused", lambda e: {"name": e.action.value, "source": e.source}),
+    ev.PlanChanged: ("plan", lambda e: {"ends_at": round(e.ends_at, 1)}),
+    ev.Degraded: ("degraded", lambda e: {"part": e.part.value, "lost": e.lost}),
+    ev.Forget: ("forgotten", lambda _: {}),
+    ev.Ended: ("ended", lambda e: {"reason": e.reason}),
+}
+
+
+def entry(t: Seconds, item: ev.Input | ev.Effect) -> dict[str, Any] | None:
+    """The log entry for something that happened at `t`, or None for what is not logged."""
+    found = _FIELDS.get(type(item))
+    if found is None:
+        return None
+    name, fields = found
+    return {"t": round(t, 3), "event": name, **fields(item)}
+
+
+class EventLog:
+    """A sink that writes entries to a text stream as they come."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, t: Seconds, item: ev.Input | ev.Effect) -> None:
+        found = entry(t, item)
+        if found is not None:
+            self._stream.write(json.dumps(found, ensure_ascii=False) + "\n")
+            self._stream.flush()

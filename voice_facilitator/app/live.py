@@ -1,0 +1,212 @@
+"""A live session: starts the parts, carries events between them and the session, stops the parts in order."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from voice_facilitator.app.conductor import Conductor, Sink
+from voice_facilitator.display.keys import KeyReader, request_for, terminal_restored
+from voice_facilitator.display.terminal import Screen
+from voice_facilitator.errors import ExitCode
+from voice_facilitator.hearing.process import HearingProcess
+from voice_facilitator.session import Session
+from voice_facilitator.session import events as ev
+from voice_facilitator.session.events import Action, Part, Request, Seconds
+from voice_facilitator.speaking.process import SpeakingProcess
+
+_INBOX = 2000  # events; a loop that stands still for minutes loses events, and they are counted
+_REDRAW_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 0.2
+_PREPARE_SENTENCES = 2  # rendered before the session can begin; the rest follows in the background
+_PREPARE_SECONDS = 15.0
+_READY_SECONDS = 20.0  # a hearing that says nothing for so long does not hold up the beginning
+_CLOCK_JUMP_SECONDS = 2.0  # the monotonic clock stands still in suspend, the wall clock does not
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    name: str
+
+
+class _Ears:
+    """The hearing process behind the conductor's interface."""
+
+    def __init__(self, hearing: HearingProcess) -> None:
+        self._hearing = hearing
+
+    def listen(self, effect: ev.Listen) -> None:
+        self._hearing.send(effect)
+
+    def forget(self, for_good: bool) -> None:
+        self._hearing.send(ev.Forget(0.0, for_good))
+
+    def gate(self, closed: bool) -> None:
+        self._hearing.gate(closed)
+
+
+class LiveSession:
+    """One live session. Make it with parts that are not started yet, then call `run` once."""
+
+    def __init__(
+        self,
+        session: Session,
+        hearing_of: Callable[[Callable[[ev.Input], None]], HearingProcess],
+        speaking_of: Callable[[Callable[[ev.Input], None]], SpeakingProcess],
+        screen: Screen,
+        sinks: Sequence[Sink] = (),
+        *,
+        sentences: Sequence[str] = (),
+        on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+        begin_after_seconds: Seconds | None = None,
+        timer_only: bool = False,
+        keys: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """hearing_of, speaking_of: make the part, given where its events go.
+
+        sentences: what will be said as planned, rendered before the room is listened to.
+        begin_after_seconds: begin by itself this long after the room is first heard; None waits for people.
+        """
+        self._inbox: queue.Queue[ev.Input | _Key] = queue.Queue(_INBOX)
+        self.dropped_events = 0
+        self._session = session
+        self._hearing = hearing_of(self.put)
+        self._speaking = speaking_of(self.put)
+        self._conductor = Conductor(session, _Ears(self._hearing), self._speaking, sinks)
+        self._screen = screen
+        self._sentences = list(sentences)
+        self._on_progress = on_progress
+        self._prepared = threading.Event()  # enough is rendered to begin
+        self._begin_after = begin_after_seconds
+        self._begin_at: Seconds | None = None
+        self._timer_only = timer_only
+        self._keys = keys
+        self._clock, self._wall_clock = clock, wall_clock
+        self._zero = clock()
+        self._wall_offset = wall_clock() - self._zero
+        self._next_redraw = 0.0
+
+    def put(self, item: ev.Input | _Key) -> None:
+        """Give the session an event; any thread may."""
+        try:
+            self._inbox.put_nowait(item)
+        except queue.Full:
+            self.dropped_events += 1
+
+    def run(self) -> ExitCode:
+        """Run until the session has ended or is interrupted; the parts are stopped either way."""
+        interrupted = False
+        with _interrupts(), terminal_restored():
+            try:
+                self._start()
+                self._loop()
+            except KeyboardInterrupt:
+                interrupted = True
+            finally:
+                self._stop()
+        return ExitCode.INTERRUPTED if interrupted else ExitCode.OK
+
+    def processes_left(self) -> list[int]:
+        """The numbers of our processes that are still there."""
+        return [pid for pid in (self._hearing.pid, self._speaking.pid) if pid is not None]
+
+    def _start(self) -> None:
+        self._speaking.start(self._sentences, self._progress)
+        self._prepared.wait(_PREPARE_SECONDS)
+        self._hearing.start()
+        self._screen.start()
+        if self._keys:
+            reader = KeyReader(lambda key: self.put(_Key(key)), _interrupt_main)
+            reader.start()
+        if self._timer_only:
+            self._conductor.take(Request(Action.TIMER_ONLY, "option"), self._now())
+
+    def _progress(self, done: int, total: int) -> None:
+        self._on_progress(done, total)
+        if done >= min(_PREPARE_SENTENCES, total):
+            self._prepared.set()
+
+    def _stop(self) -> None:
+        """The mirror of `_start`: nothing here may keep the voices from being wiped."""
+        with contextlib.ExitStack() as stack:  # runs every step even if one fails, last one first
+            stack.callback(self._speaking.close)
+            stack.callback(self._hearing.stop)
+            stack.callback(self._screen.stop)
+
+    def _loop(self) -> None:
+        while not self._session.ended:
+            now = self._now()
+            self._begin_by_itself(now)
+            self._take_next(now)
+            self._check_clock()
+            if self._now() >= self._next_redraw:
+                self._next_redraw = self._now() + _REDRAW_SECONDS
+                level = self._hearing.level if self._hearing.pid else None
+                self._screen.update(self._session.view(), level)
+        self._screen.update(self._session.view(), None)
+
+    def _begin_by_itself(self, now: Seconds) -> None:
+        view = self._session.view()
+        if self._begin_after is None or view.mode != "not-started":
+            return
+        ready = view.who is not None or Part.MICROPHONE in view.lost or now > _READY_SECONDS
+        if self._begin_at is None and ready:
+            self._begin_at = now + self._begin_after
+        if self._begin_at is not None and now >= self._begin_at:
+            self._conductor.take(Request(Action.BEGIN, "option"), now)
+
+    def _take_next(self, now: Seconds) -> None:
+        moment = self._session.next_moment()
+        wait = _LONGEST_WAIT_SECONDS if moment is None else min(_LONGEST_WAIT_SECONDS, max(0.0, moment - now))
+        try:
+            item = self._inbox.get(timeout=wait) if wait > 0 else self._inbox.get_nowait()
+        except queue.Empty:
+            self._conductor.take(ev.Tick(), self._now())
+            return
+        if isinstance(item, _Key):
+            request = request_for(item.name, self._session.view().allowed)
+            if request is not None:
+                self._conductor.take(request, self._now())
+            return
+        self._conductor.take(item, self._now())
+
+    def _now(self) -> Seconds:
+        return self._clock() - self._zero
+
+    def _check_clock(self) -> None:
+        """After a suspend nobody knows how long it was: pause, so that the group decides when to go on."""
+        offset = self._wall_clock() - self._clock()
+        jumped = abs(offset - self._wall_offset) > _CLOCK_JUMP_SECONDS
+        self._wall_offset = offset
+        if jumped and Action.PAUSE in self._session.view().allowed:
+            self._conductor.take(Request(Action.PAUSE, "clock"), self._now())
+
+
+def _interrupt_main() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[None]:
+    """SIGTERM and a closed terminal end a session as politely as Ctrl-C."""
+
+    def on_signal(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {}
+    for name in names:
+        with contextlib.suppress(ValueError):  # only the main thread may; others go without
+            before[name] = signal.signal(getattr(signal, name), on_signal)
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

@@ -1,0 +1,104 @@
+"""The announcements of a protocol, printed or spoken, without waiting for the phases."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from voice_facilitator import protocols
+from voice_facilitator.app.report import clock
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.session import events as ev
+from voice_facilitator.session.events import Seconds
+from voice_facilitator.session.protocol import CueKind, Phase, Protocol
+from voice_facilitator.settings import Settings
+from voice_facilitator.speaking.process import SpeakingProcess
+
+_LONGEST_SENTENCE_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One announcement: when it comes if all goes to plan, and how it is given."""
+
+    at: Seconds
+    phase: str
+    kind: str  # "voice", "chime" or "screen"
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"at": round(self.at, 1), "phase": self.phase, "kind": self.kind, "text": self.text}
+
+
+def lines(protocol: Protocol, settings: Settings) -> list[Line]:
+    """Everything a session of this protocol announces as planned, in order."""
+    wording = protocols.load_wording(protocol.language)
+    contacts = tuple(settings.session.support_contacts)
+    said = wording.say("contacts", contacts="; ".join(contacts)) if contacts else ""
+    found: list[Line] = []
+    at = 0.0
+
+    def add(phase: Phase, when: Seconds, kind: CueKind, text: str, seconds: Seconds) -> None:
+        filled = " ".join(text.format(minutes=wording.minutes(seconds), contacts=said).split())
+        found.append(Line(when, phase.name, kind.value, filled))
+
+    for phase in protocol.phases:
+        add(phase, at, CueKind.VOICE, phase.announcement, phase.seconds)
+        end = at + phase.seconds
+        for cue in sorted(phase.cues, key=lambda cue: -cue.seconds_left):
+            add(phase, end - cue.seconds_left, cue.kind, cue.text, cue.seconds_left)
+        at = end
+    add(protocol.phases[-1], at - protocol.closing_seconds, CueKind.VOICE, protocol.goodbye, 0)
+    return found
+
+
+def show(found: list[Line], protocol: Protocol, console: Console) -> None:
+    """Print them for reading aloud or checking."""
+    titles = {phase.name: phase.title for phase in protocol.phases}
+    before = ""
+    for line in found:
+        if line.phase != before:
+            console.print(f"\n{titles[line.phase]}", style="bold", highlight=False)
+        before = line.phase
+        mark = {"voice": "says", "chime": "chimes", "screen": "shows"}[line.kind]
+        console.print(f"  {clock(line.at):>5}  {mark}: {line.text}", highlight=False, markup=False)
+
+
+def speak(found: list[Line], settings: Settings, console: Console) -> ExitCode:
+    """Say them one after the other over the speaker. Raises FacilitatorError when nothing can be heard."""
+    events: queue.Queue[ev.Input] = queue.Queue()
+    speaking = SpeakingProcess(settings.speaking, events.put)
+    spoken = [line for line in found if line.kind != CueKind.SCREEN.value]
+    with console.status("Preparing the voice ..."):
+        speaking.start([line.text for line in spoken if line.kind == CueKind.VOICE.value])
+    failed = False
+    try:
+        for number, line in enumerate(spoken, start=1):
+            console.print(f"  {clock(line.at):>5}  {line.text}", highlight=False, markup=False)
+            voice = line.kind == CueKind.VOICE.value
+            speaking.say(number, line.text, chime=True, voice=voice)
+            outcome = _outcome(events, number)
+            failed = failed or outcome is ev.Outcome.FAILED or (voice and outcome is ev.Outcome.CHIMED)
+    finally:
+        speaking.close()
+    if failed:
+        raise FacilitatorError(
+            "rehearsal-unheard",
+            "Not everything could be said.",
+            "Run: voice-facilitator doctor",
+            exit_code=ExitCode.NO_ENGINE,
+        )
+    return ExitCode.OK
+
+
+def _outcome(events: queue.Queue[ev.Input], number: int) -> ev.Outcome:
+    while True:
+        try:
+            event = events.get(timeout=_LONGEST_SENTENCE_SECONDS)
+        except queue.Empty:
+            return ev.Outcome.FAILED
+        if isinstance(event, ev.AnnouncementFinished) and event.number == number:
+            return event.outcome

@@ -1,0 +1,1 @@
+"""Displays: what the people in the room see."""

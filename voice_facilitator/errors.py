@@ -1,0 +1,50 @@
+"""The one shape of every error a user can meet: a code, a message and a hint.
+
+The message says what is wrong in the user's words; the hint says what to do next.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the program, documented in the README."""
+
+    OK = 0
+    FAILED = 1  # a check found something wrong, or a part of us broke
+    USAGE = 2  # wrong command line
+    BAD_FILE = 3  # protocol, settings, script or audio file with mistakes
+    NO_DEVICE = 4  # microphone or speaker missing
+    NO_MODEL = 5  # a model is missing or damaged
+    NO_ENGINE = 6  # the speech engine or another system part is missing
+    INTERRUPTED = 130
+
+
+class FacilitatorError(Exception):
+    """Something the user can act on.
+
+    `code` is a short stable word (`audio-empty`) that scripts may rely on.
+    """
+
+    def __init__(
+        self, code: str, message: str, hint: str = "", *, exit_code: ExitCode = ExitCode.FAILED
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[Any, ...]:  # crosses process borders
+        return (_rebuild, (type(self), self.code, self.message, self.hint, self.exit_code))
+
+    def as_dict(self) -> dict[str, str]:
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+def _rebuild(
+    cls: type[FacilitatorError], code: str, message: str, hint: str, exit_code: ExitCode
+) -> FacilitatorError:
+    return cls(code, message, hint, exit_code=exit_code)

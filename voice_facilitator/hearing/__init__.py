@@ -1,0 +1,1 @@
+"""Hearing: audio lives and dies here. What leaves is a small typed event."""

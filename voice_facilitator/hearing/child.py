@@ -1,0 +1,278 @@
+"""The hearing process itself: everything here runs in the child, where audio lives and dies.
+
+What leaves is one of `Message`: events with a closed set of fields, a level, counters, an error. Nothing
+that anybody said fits in there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from voice_facilitator import soundcard
+from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.microphone import MicrophoneSource, MicrophoneWedgedError
+from voice_facilitator.hearing.pipeline import Hearing
+from voice_facilitator.hearing.source import ArraySource, AudioSource, FileSource
+from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
+from voice_facilitator.session.events import Forget, Input, Listen, Part, PartBack, PartLost, Seconds
+from voice_facilitator.settings import HearingSettings
+
+EXIT_WEDGED = 71  # the sound system hangs: start a new process
+_BEAT_SECONDS = 0.2
+_OUTBOX = 512  # messages; a parent that does not read for minutes loses events, and they are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Microphone:
+    """Listen to the room. `name`: part of the device's name; empty is the default one."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Listen to a recording, in real time if `paced`."""
+
+    path: Path
+    paced: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Array:
+    """Listen to samples (float32 [n], 16 kHz mono), in real time if `paced`."""
+
+    samples: Floats
+    paced: bool = True
+
+
+Source = Microphone | File | Array
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """We are speaking (`closed`), or have stopped."""
+
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Wipe everything and end."""
+
+
+Control = Listen | Forget | Gate | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event at its position in the audio."""
+
+    time: Seconds
+    event: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Sign of life. `level`: dBFS of the last 32 ms. `dropped`: samples and messages lost so far."""
+
+    level: float
+    position: Seconds
+    dropped_samples: int
+    dropped_messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Something the user can act on; the process goes on if it can."""
+
+    error: FacilitatorError
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOver:
+    """The recording has come to its end."""
+
+
+Message = Heard | Beat | Failed | SourceOver
+
+
+def make_source(source: Source, settings: HearingSettings, start_seconds: Seconds = 0.0) -> AudioSource:
+    """Open what is to be listened to. Raises FacilitatorError for bad files."""
+    match source:
+        case Microphone(name):
+            return MicrophoneSource(name, silent_seconds=settings.silent_microphone_seconds)
+        case File(path, paced):
+            return FileSource(path, paced=paced, start_seconds=start_seconds)
+        case Array(samples, paced):
+            return ArraySource(samples, paced=paced, start_seconds=start_seconds)
+
+
+class _Outbox:
+    """Sends from a thread of its own, so that a slow parent cannot hold up the sound."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._queue: queue.Queue[Message | None] = queue.Queue(_OUTBOX)
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._run, name="hearing-outbox", daemon=True)
+        self._thread.start()
+
+    def put(self, message: Message) -> None:
+        try:
+            self._queue.put_nowait(message)
+        except queue.Full:
+            self.dropped += 1
+
+    def _run(self) -> None:
+        while (message := self._queue.get()) is not None:
+            try:
+                self._pipe.send(message)
+            except OSError:  # the parent is gone: nobody to work for
+                os._exit(0)
+
+    def close(self) -> None:
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=1)
+        self._thread.join(1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """What a child is to do. `models`: where the models lie, if not in the usual place."""
+
+    source: Source
+    settings: HearingSettings
+    start_seconds: Seconds
+    models: Path | None
+
+
+def run(controls: Connection, messages: Connection, setup: Setup) -> None:
+    """The child's main function."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _no_core_dumps()
+    if isinstance(setup.source, Microphone):
+        soundcard.silence_native_noise()
+    outbox = _Outbox(messages)
+    code = 0
+    try:
+        _listen(controls, outbox, setup)
+    except MicrophoneWedgedError as error:
+        outbox.put(Failed(error))
+        code = EXIT_WEDGED
+    except FacilitatorError as error:
+        outbox.put(Failed(error))
+        code = 1
+    except Exception as error:  # noqa: BLE001  # its message might hold what it should not: only the kind leaves
+        kind = type(error).__name__
+        outbox.put(
+            Failed(FacilitatorError("hearing-broken", f"The hearing broke ({kind}).", "It starts again."))
+        )
+        code = 1
+    outbox.close()
+    sys.stdout.flush()
+    os._exit(code)  # threads of the sound system can hang an ordinary exit
+
+
+def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
+    start = setup.start_seconds
+    hearing = _make_hearing(setup.settings, outbox, setup.models)
+    audio = make_source(setup.source, setup.settings, start)
+    inbox = _Inbox(controls)
+    was_lost = False
+    next_beat = 0.0
+    try:
+        for block in _until_stopped(audio, inbox, hearing):
+            for time_heard, found in hearing.steps(block):
+                for event in found:
+                    outbox.put(Heard(start + time_heard, event))
+            if isinstance(audio, MicrophoneSource) and audio.lost != was_lost:
+                was_lost = audio.lost
+                event = PartLost(Part.MICROPHONE) if was_lost else PartBack(Part.MICROPHONE)
+                hearing.say_again()
+                outbox.put(Heard(start + hearing.time, event))
+                if audio.error is not None:
+                    outbox.put(Failed(audio.error))
+            now = time.monotonic()
+            if now >= next_beat:
+                next_beat = now + _BEAT_SECONDS
+                dropped = audio.dropped if isinstance(audio, MicrophoneSource) else 0
+                outbox.put(Beat(round(hearing.level, 1), start + hearing.time, dropped, outbox.dropped))
+        if not inbox.stopped:
+            outbox.put(SourceOver())
+            while not inbox.stopped:  # stay, so that the end is not mistaken for a crash
+                inbox.apply(hearing)
+                outbox.put(Beat(-120.0, start + hearing.time, 0, outbox.dropped))
+                time.sleep(_BEAT_SECONDS)
+    finally:
+        hearing.forget(for_good=True)
+        audio.close()
+
+
+def _until_stopped(audio: AudioSource, inbox: _Inbox, hearing: Hearing) -> Iterator[Floats]:
+    for block in audio.blocks():
+        inbox.apply(hearing)
+        if inbox.stopped:
+            return
+        yield block
+
+
+def _make_hearing(settings: HearingSettings, outbox: _Outbox, models: Path | None) -> Hearing:
+    try:
+        model: VoiceModel | None = load_voice_model(settings, models)
+    except FacilitatorError as error:
+        outbox.put(Failed(error))
+        outbox.put(Heard(0.0, PartLost(Part.VOICE_MODEL)))
+        model = None
+    if model is None:
+        return Hearing(settings, None)
+    return Hearing(settings, model.encoder, model.cohort, model.rule)
+
+
+class _Inbox:
+    """Controls from the parent, taken up between two blocks. The parent's end means stop."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._queue: queue.Queue[Control] = queue.Queue(256)
+        self._pipe = pipe
+        self.stopped = False
+        threading.Thread(target=self._run, name="hearing-inbox", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._queue.put(self._pipe.recv())
+            except (EOFError, OSError):
+                os._exit(0)  # the parent died: so do the voices
+
+    def apply(self, hearing: Hearing) -> None:
+        while not self._queue.empty():
+            match self._queue.get():
+                case Listen() as effect:
+                    hearing.listen(effect)
+                case Forget(for_good=for_good):
+                    hearing.forget(for_good)
+                case Gate(closed):
+                    hearing.gate(closed)
+                case Stop():
+                    self.stopped = True
+
+
+def _no_core_dumps() -> None:
+    try:
+        import resource  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,223 @@
+"""The room's microphone: noticed when it goes, taken up again when it comes back.
+
+Learnt from real failures: a device can stop without a word while PortAudio calls it active; a sound server
+can replace it silently by another source after a gap of a second; closing can hang for ever; on macOS a
+missing permission looks like zeros. So freshness of the blocks is the only thing trusted.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voice_facilitator import soundcard
+from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing.encoder import RATE
+from voice_facilitator.hearing.source import Floats, Resampler
+
+_RING_SECONDS = 8.0  # a stalled sound server delivered a burst of 6 s
+_POLL_SECONDS = 0.02
+_GRACE_SECONDS = 3.0  # the first block of a sleeping device takes up to 1.8 s
+_STALE_SECONDS = 0.5
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)  # between attempts; the last one repeats
+_ANY_DEVICE_SECONDS = 10.0  # if the user named none, after this long the default one will do
+_CLOSE_SECONDS = 1.0
+
+
+class MicrophoneWedgedError(FacilitatorError):
+    """PortAudio hangs in this process; only a new process can open a microphone."""
+
+    def __init__(self) -> None:
+        super().__init__("microphone-wedged", "The sound system hangs.", "It is started again by itself.")
+
+
+class InputStream(Protocol):
+    """What an open microphone offers; `soundcard.InputStream` is one."""
+
+    rate: int
+    device_name: str
+
+    @property
+    def active(self) -> bool: ...
+
+    def close(self, limit_seconds: float = 1.0) -> bool: ...
+
+
+class Sound(Protocol):
+    """What is needed of `soundcard`; tests give their own."""
+
+    def open_input(
+        self, device_name: str, on_block: Callable[[bytes], None], on_finished: Callable[[], None]
+    ) -> InputStream: ...
+
+    def restart(self) -> None: ...
+
+
+class Ring:
+    """int16 samples between the sound thread and ours, in memory that is allocated once and wiped."""
+
+    def __init__(self, capacity: int) -> None:
+        self._data = np.zeros(capacity, np.int16)
+        self._written = 0
+        self._read = 0
+        self._lock = threading.Lock()
+        self.dropped = 0  # samples
+
+    def write(self, block: bytes) -> None:
+        """Called by the sound thread. What does not fit is dropped and counted."""
+        samples = np.frombuffer(block, np.int16)
+        with self._lock:
+            room = len(self._data) - (self._written - self._read)
+            taken = samples[:room]
+            self.dropped += len(samples) - len(taken)
+            at = self._written % len(self._data)
+            first = taken[: len(self._data) - at]
+            self._data[at : at + len(first)] = first
+            self._data[: len(taken) - len(first)] = taken[len(first) :]
+            self._written += len(taken)
+
+    def read(self) -> Floats:
+        """Everything that waits, as float32 of full scale 1; its place in the ring is wiped."""
+        with self._lock:
+            count = self._written - self._read
+            at = self._read % len(self._data)
+            parts: list[NDArray[np.int16]] = [self._data[at : at + count]]
+            parts.append(self._data[: count - len(parts[0])])
+            out = np.concatenate(parts).astype(np.float32)
+            for part in parts:
+                part[:] = 0
+            self._read = self._written
+        out /= 32768
+        return out
+
+    def wipe(self) -> None:
+        with self._lock:
+            self._data[:] = 0
+            self._read = self._written
+
+
+class MicrophoneSource:
+    """See `AudioSource`. Endless; `lost` says that nothing is heard at present."""
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        silent_seconds: float = 0.0,
+        sound: Sound = soundcard,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """name: part of the device's name, empty is the default one. silent_seconds: nothing but zeros for
+        this long since it was opened means it gives us nothing (0: never mind).
+
+        Nothing is opened before `blocks`.
+        """
+        self._wanted = name
+        self._known_name = ""  # in full, once it was open
+        self._sound, self._clock, self._sleep = sound, clock, sleep
+        self._silent_seconds = silent_seconds
+        self._ring = Ring(round(48_000 * _RING_SECONDS))
+        self._resampler = Resampler(RATE)
+        self._stream: InputStream | None = None
+        self._finished = threading.Event()
+        self._closed = False
+        self._opened_at = 0.0
+        self._fresh_until = 0.0
+        self._heard_something = False
+        self._attempts = 0
+        self._next_attempt = 0.0
+        self._lost_at = 0.0
+        self.lost = False
+        self.error: FacilitatorError | None = None  # why it is lost, where that is known
+
+    @property
+    def dropped(self) -> int:
+        """Samples that were lost because we were too slow."""
+        return self._ring.dropped
+
+    def blocks(self) -> Iterator[Floats]:
+        """Blocks as they come; an empty one at least every 0.05 s. Raises MicrophoneWedgedError."""
+        nothing = np.zeros(0, np.float32)
+        self._lost_at = self._next_attempt = self._clock()
+        while not self._closed:
+            now = self._clock()
+            if self._stream is None:
+                if now >= self._next_attempt:
+                    self._open(now)
+                yield nothing
+            elif self._finished.is_set():
+                self._lose(now)
+                yield nothing
+            elif len(heard := self._ring.read()):
+                self._fresh_until = now + _STALE_SECONDS
+                self._heard_something = self._heard_something or bool(heard.any())
+                self._judge(now)
+                yield self._resampler.push(heard)
+            else:
+                if now > self._fresh_until:
+                    self._lose(now)
+                yield nothing
+            self._sleep(_POLL_SECONDS)
+
+    def _judge(self, now: float) -> None:
+        """Blocks come: but is it sound? macOS gives zeros when it was not allowed to listen."""
+        if self._heard_something or not self._silent_seconds:
+            self.lost, self.error, self._attempts = False, None, 0
+        elif now - self._opened_at > self._silent_seconds:
+            hint = (
+                "Allow it under System Settings, Privacy & Security, Microphone."
+                if sys.platform == "darwin"
+                else "Is it muted, or is another microphone the default one?"
+            )
+            self.error = FacilitatorError(
+                "microphone-silent", "The microphone gives nothing but zeros.", hint
+            )
+            self.lost = True
+
+    def _lose(self, now: float) -> None:
+        if not self.lost:
+            self.lost, self._lost_at = True, now
+        stream, self._stream = self._stream, None
+        if stream is not None and not stream.close(_CLOSE_SECONDS):
+            raise MicrophoneWedgedError
+        self._schedule(now)
+
+    def _schedule(self, now: float) -> None:
+        self._next_attempt = now + _RETRY_SECONDS[min(self._attempts, len(_RETRY_SECONDS) - 1)]
+        self._attempts += 1
+
+    def _open(self, now: float) -> None:
+        """One attempt. By its full name if it was open before: another source in its place is no recovery."""
+        if not self._wanted and now - self._lost_at > _ANY_DEVICE_SECONDS:
+            self._known_name = ""
+        self._finished = finished = threading.Event()
+        self._ring.wipe()
+        try:
+            if self._attempts:
+                self._sound.restart()
+            stream = self._sound.open_input(self._known_name or self._wanted, self._ring.write, finished.set)
+        except FacilitatorError as error:
+            self.lost, self.error = True, error
+            self._schedule(now)
+            return
+        self._stream = stream
+        self._known_name = stream.device_name
+        self._resampler = Resampler(stream.rate)
+        self._opened_at = now
+        self._fresh_until = now + _GRACE_SECONDS
+        self._heard_something = False
+
+    def close(self) -> None:
+        """See `AudioSource`."""
+        self._closed = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close(_CLOSE_SECONDS)
+        self._ring.wipe()

@@ -1,0 +1,153 @@
+"""The other voices of the session: found among unnamed windows, and compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.voice_model import Cohort
+from voice_facilitator.hearing.voices import VoiceBank
+
+Mask = NDArray[np.bool_]
+
+_CAPACITY = 1024  # windows of others that are compared with
+_ROUNDS = 3
+_RIDGE = 1.0
+_SESSION_SHARE = 0.5  # weight of this session's others against the cohort in the discriminant
+_MEDIAN = 5  # windows
+_LEAST, _MOST = 0.3, 0.7  # the border lies between these, 0 being the others' level and 1 the presenter's
+_AGREEING = 4  # neighbours on each side that must agree
+_LEAST_WINDOWS = 12
+_NEAREST = 10  # windows: with one, a single odd window decides; with groups by voice nothing was gained
+
+
+class Others:
+    """Windows that are surely not the presenter's, in one array that is overwritten in place."""
+
+    def __init__(self, dim: int) -> None:
+        self._rows = np.zeros((_CAPACITY, dim), np.float32)
+        self._held = 0
+        self.voices = 0  # a rough count of people
+
+    def __len__(self) -> int:
+        return self._held
+
+    def learn(self, pool: VoiceBank, presenter: VoiceBank, cohort: Cohort | None, same_voice: float) -> None:
+        """Find the others' windows in the pool anew. same_voice: as in `Rule`."""
+        self.forget()
+        if cohort is None or len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
+            return
+        found = pool.rows[label_others(pool.rows, presenter.rows, cohort.embeddings)]
+        found = found[:: 1 + len(found) // _CAPACITY]
+        self._held = len(found)
+        self._rows[: self._held] = found
+        self.voices = count_voices(found, same_voice)
+
+    def closeness(self, row: Floats) -> float | None:
+        """Mean cosine to the nearest windows of others; None when too few are known."""
+        if self._held < _NEAREST:
+            return None
+        close = self._rows[: self._held] @ row
+        return float(np.partition(close, -_NEAREST)[-_NEAREST:].mean())
+
+    def forget(self) -> None:
+        self._rows[:] = 0
+        self._held = 0
+        self.voices = 0
+
+
+def unit(rows: Floats) -> Floats:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9), np.float32)
+
+
+def purified_mean(rows: Floats) -> Floats:
+    """The mean direction of the dominant voice among `rows` [n, dim]: others' short remarks are left out."""
+    mean = unit(rows.mean(axis=0))
+    for _ in range(3):
+        close = rows @ mean
+        keep = close >= max(np.quantile(close, 0.1), np.median(close) - 0.25)
+        mean = unit(rows[keep].mean(axis=0))
+    return mean
+
+
+class _Discriminant:
+    """Ridge Fisher direction of the presenter against the cohort and this session's others."""
+
+    def __init__(self, presenter: Floats, negatives: list[tuple[Floats, float]]) -> None:
+        mean, scatter = _moments(presenter)
+        other_mean, other_scatter = np.zeros_like(mean), np.zeros_like(scatter)
+        for rows, share in negatives:
+            m, s = _moments(rows)
+            other_mean += share * m
+            other_scatter += share * s
+        middle = 0.5 * (mean + other_mean)
+        total = 0.5 * (scatter + other_scatter) - np.outer(middle, middle)
+        total += _RIDGE * np.trace(total) / len(total) * np.eye(len(total), dtype=np.float32)
+        direction = np.linalg.solve(total, mean - other_mean)
+        self._direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
+        self._offset = float(middle @ self._direction)
+
+    def __call__(self, rows: Floats) -> Floats:
+        return np.asarray(rows @ self._direction - self._offset, np.float32)
+
+
+def _moments(rows: Floats) -> tuple[Floats, Floats]:
+    return rows.mean(axis=0), rows.T @ rows / np.float32(len(rows))
+
+
+def label_others(pool: Floats, presenter: Floats, cohort: Floats) -> Mask:
+    """Which windows of the pool [n, dim] surely are not the presenter's.
+
+    A Fisher direction learnt in a few rounds, cross-validated levels, a median over neighbours, Otsu's
+    border, and agreement of the neighbours: with less, 5-38 % of the presenter slips in among the others.
+    """
+    half = len(presenter) // 2
+    others = np.zeros(len(pool), bool)
+    for _ in range(_ROUNDS):
+        found = pool[others]
+
+        def negatives(rows: Floats) -> list[tuple[Floats, float]]:
+            if len(rows) < 8:
+                return [(cohort, 1.0)]
+            return [(cohort, 1 - _SESSION_SHARE), (rows, _SESSION_SHARE)]
+
+        whole = _Discriminant(presenter, negatives(found))
+        first = _Discriminant(presenter[:half], negatives(found[::2]))
+        second = _Discriminant(presenter[half:], negatives(found[1::2]))
+        high = float(np.median(np.concatenate([first(presenter[half:]), second(presenter[:half])])))
+        low = float(np.median(first(cohort[::3])))
+        level = _running_median((whole(pool) - low) / max(high - low, 1e-3), _MEDIAN)
+        below = level < np.clip(otsu(level), _LEAST, _MOST)
+        padded = np.concatenate([np.ones(_AGREEING, bool), below, np.ones(_AGREEING, bool)])
+        others = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * _AGREEING + 1).all(axis=1))
+    return others
+
+
+def _running_median(values: Floats, width: int) -> Floats:
+    padded = np.pad(values, width // 2, mode="edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1), np.float32)
+
+
+def otsu(values: Floats) -> float:
+    """The border that splits `values` into the two most distinct heaps."""
+    best, border = -1.0, float(np.median(values))
+    for candidate in np.quantile(values, np.linspace(0.05, 0.95, 91)):
+        low = values <= candidate
+        share = float(low.mean())
+        if min(low.sum(), (~low).sum()) < 5:
+            continue
+        spread = share * (1 - share) * float(values[low].mean() - values[~low].mean()) ** 2
+        if spread > best:
+            best, border = spread, float(candidate)
+    return border
+
+
+def count_voices(rows: Floats, same_voice: float) -> int:
+    """Roughly how many people spoke in `rows` [n, dim], in the order they were heard; for the display."""
+    people: list[Floats] = []
+    for begin in range(0, len(rows) - 4, 5):
+        voice = unit(rows[begin : begin + 5].mean(axis=0))
+        if all(float(voice @ known) < same_voice for known in people):
+            people.append(voice)
+    return len(people)

@@ -1,0 +1,123 @@
+"""Is it the presenter who speaks? Learnt from the session itself, scored window by window.
+
+The story phase teaches the presenter's voice; the round and the question phase teach the others', as far
+as they surely are not the presenter. A window's score is its closeness to the presenter, less its
+closeness to the other voices of the room, less how close everybody is to this presenter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.others import Others, purified_mean
+from voice_facilitator.hearing.voice_model import Cohort, Rule
+from voice_facilitator.hearing.voices import VoiceBank
+from voice_facilitator.session.events import Enrolment, Seconds
+
+_PRESENTER_WINDOWS = 768  # 2.5 minutes of windows before thinning; gains are flat after one minute
+_POOL_WINDOWS = 1536  # 5 minutes of the round and the questions before thinning
+_LEAST_WINDOWS = 2
+_EARLY_UPDATES = (2, 4, 8, 16, 32, 64)  # windows of the story after which the voice is worked out anew
+_UPDATE_EVERY = 64
+_READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a voice by
+_ONE_VOICE = 0.5  # share of the story's windows that must be close to its mean
+_ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
+_ASSUMED_COHORT = 0.5  # closeness to the cohort when there is none
+
+
+class PresenterModel:
+    """Everything known about the voices of this session. All of it is overwritten by `forget`."""
+
+    def __init__(self, dim: int, cohort: Cohort | None, rule: Rule, hop_seconds: Seconds) -> None:
+        """hop_seconds: time between two windows, to count seconds of speech."""
+        self._rule = rule
+        self._cohort = cohort
+        self._hop = hop_seconds
+        self._enrolled = VoiceBank(_PRESENTER_WINDOWS, dim)
+        self._pool = VoiceBank(_POOL_WINDOWS, dim)
+        self._mean = np.zeros(dim, np.float32)
+        self._others = Others(dim)
+        self._cohort_closeness = _ASSUMED_COHORT
+        self._known = False
+        self.everybody_heard = False  # was there a round in which everybody spoke once?
+        self.enrolment = Enrolment.NONE
+
+    @property
+    def known(self) -> bool:
+        """Is there a presenter's voice to compare with?"""
+        return self._known
+
+    @property
+    def seconds(self) -> Seconds:
+        """Seconds of the presenter's speech learnt from."""
+        return self._enrolled.offered * self._hop
+
+    @property
+    def other_voices(self) -> int:
+        """Roughly how many other people have been heard."""
+        return self._others.voices
+
+    def finish_round(self) -> None:
+        """A phase that teaches the others' voices is over."""
+        if self.enrolment is Enrolment.NONE:  # it came before the story, so it was the round
+            self.everybody_heard = self._pool.offered * self._hop >= _ROUND_SECONDS
+        else:
+            self.update()
+
+    def learn_presenter(self, row: Floats) -> None:
+        """A window of the story. row: float32 [dim] of length 1."""
+        self._enrolled.add(row)
+        if self.enrolment is Enrolment.NONE:
+            self.enrolment = Enrolment.LEARNING
+        count = self._enrolled.offered
+        if count in _EARLY_UPDATES or count % _UPDATE_EVERY == 0:
+            self.update()
+
+    def learn_other(self, row: Floats) -> None:
+        """A window of the round or the questions, anybody's."""
+        self._pool.add(row)
+        if self._known and self._pool.offered % _UPDATE_EVERY == 0:
+            self.update()
+
+    def update(self) -> None:
+        """Work out the voices anew from what was heard so far; takes some tens of milliseconds."""
+        if len(self._enrolled) < _LEAST_WINDOWS:
+            return
+        self._mean[:] = purified_mean(self._enrolled.rows)
+        self._known = True
+        if self._cohort is not None:
+            self._cohort_closeness = float((self._cohort.embeddings @ self._mean).mean())
+        self._others.learn(self._pool, self._enrolled, self._cohort, self._rule.same_voice)
+        if self.enrolment is Enrolment.LEARNING and self.seconds >= _READY_SECONDS:
+            self.enrolment = Enrolment.READY
+
+    def finish_presenter(self) -> None:
+        """The story is over: was it enough, and of one voice?"""
+        self.update()
+        if self.enrolment is Enrolment.NONE:
+            return
+        self.enrolment = Enrolment.READY if self.seconds >= _READY_SECONDS else Enrolment.POOR
+
+    def score(self, row: Floats) -> float:
+        """How much this window is the presenter's, on the scale of `Rule`. Only when `known`."""
+        nearest = self._others.closeness(row)
+        return (
+            float(row @ self._mean)
+            - self._rule.other_weight * (self._rule.no_other if nearest is None else nearest)
+            - self._rule.cohort_weight * self._cohort_closeness
+        )
+
+    def forget_presenter(self) -> None:
+        """Another presenter comes: the former one's voice goes, the pool of unnamed windows stays."""
+        self._enrolled.forget()
+        self._mean[:] = 0
+        self._others.forget()
+        self._known = False
+        self.enrolment = Enrolment.NONE
+
+    def forget(self) -> None:
+        """Overwrite every voice."""
+        self.forget_presenter()
+        self._pool.forget()
+        self.everybody_heard = False

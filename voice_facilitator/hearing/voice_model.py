@@ -1,0 +1,132 @@
+"""A voice model: an encoder, a cohort of other voices through it, and the constants that belong to both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.hearing.encoder import Floats, Ge2eEncoder, SpeakerEncoder
+from voice_facilitator.hearing.vosk_models import VoskEncoder
+from voice_facilitator.models import Kind, Manifest, checked_path, load_manifest
+from voice_facilitator.resources import shipped
+from voice_facilitator.settings import HearingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Constants of the presenter decision. They belong to an encoder and stand beside it in the manifest.
+
+    The defaults are those of the shipped default encoder.
+    """
+
+    other_weight: float = 0.5  # how much closeness to the other voices of this room counts against
+    cohort_weight: float = 0.5  # how much it counts against that everybody is close to this presenter
+    no_other: float = 0.80  # closeness assumed when no other voice has been heard
+    screen: float = 0.19  # mean score worth a quiet line, after a round in which everybody was heard
+    screen_unheard: float = 0.20  # the same without such a round
+    certain: float = 0.27  # mean score that is next to certain
+    even: float = 0.06  # score of a full window at which presenter and other are equally likely
+    even_short: float = 0.0  # the same for the shortest windows
+    same_voice: float = 0.75  # closeness at which two seconds of speech count as one voice, for the display
+    slope: float = 10.0  # log-odds for each unit of score above `even`
+
+    def __post_init__(self) -> None:
+        if any(not np.isfinite(getattr(self, f.name)) for f in fields(self)):
+            raise ValueError("a constant of the presenter decision is not a number")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """Other people's voices, through the same encoder, from several rooms.
+
+    embeddings: float32 [n, dim] of length 1. voice: int [n], which of `names` each belongs to.
+    """
+
+    embeddings: Floats
+    voice: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def without(self, names: set[str]) -> Cohort:
+        """The cohort less some voices: for fair figures on recordings that contain them."""
+        gone = [k for k, name in enumerate(self.names) if name in names]
+        keep = ~np.isin(self.voice, gone)
+        return Cohort(self.embeddings[keep], self.voice[keep], self.names)
+
+    @classmethod
+    def load(cls, path: Path) -> Cohort:
+        """Read `cohort.npz` (arrays `embeddings` float16, `voice`, `names`).
+
+        Raises FacilitatorError `model-missing` or `model-damaged`.
+        """
+        try:
+            embeddings, voice, names = _read_cohort(path)
+        except FileNotFoundError as error:
+            raise FacilitatorError(
+                "model-missing", f"The cohort {path.name} is not there.", "Install the program again.",
+                exit_code=ExitCode.NO_MODEL,
+            ) from error  # fmt: skip
+        except Exception as error:  # np.load raises half a dozen kinds on damaged files
+            raise FacilitatorError(
+                "model-damaged", f"The cohort {path.name} cannot be read.", "Install the program again.",
+                exit_code=ExitCode.NO_MODEL,
+            ) from error  # fmt: skip
+        length = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        return cls(embeddings / np.maximum(length, 1e-9), voice, names)
+
+
+def _read_cohort(path: Path) -> tuple[Floats, NDArray[np.int64], tuple[str, ...]]:
+    with np.load(path, allow_pickle=False) as archive:
+        embeddings = archive["embeddings"].astype(np.float32)
+        voice = archive["voice"].astype(np.int64)
+        names = tuple(str(name) for name in archive["names"])
+    if embeddings.ndim != 2 or voice.shape != embeddings.shape[:1] or not np.isfinite(embeddings).all():
+        raise ValueError("arrays that do not belong together")
+    return embeddings, voice, names
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoiceModel:
+    encoder: SpeakerEncoder
+    cohort: Cohort | None
+    rule: Rule
+
+
+def load_voice_model(settings: HearingSettings, folder: Path | None = None) -> VoiceModel:
+    """The speaker encoder that the settings name, checked against its hash, with what belongs to it.
+
+    folder: where the models lie, if not in the usual place.
+    Raises FacilitatorError `model-unknown`, `model-missing`, `model-damaged`.
+    """
+    manifest = load_manifest()
+    entry = manifest.find(settings.voice_model) if settings.voice_model else manifest.default_encoder()
+    encoder: SpeakerEncoder
+    if entry.kind is Kind.SPEAKER_ENCODER:
+        encoder = Ge2eEncoder.load(checked_path(entry, folder), entry.name)
+    elif entry.kind is Kind.SPEAKER_MODEL:
+        encoder = VoskEncoder(checked_path(entry, folder), _any_recogniser(manifest, folder), entry.name)
+    else:
+        raise FacilitatorError(
+            "model-unknown",
+            f'"{entry.name}" does not tell voices apart.',
+            "Choose a speaker-encoder of: voice-facilitator models list",
+            exit_code=ExitCode.USAGE,
+        )
+    cohort = Cohort.load(shipped("models", entry.cohort)) if entry.cohort else None
+    return VoiceModel(encoder, cohort, Rule(**entry.decision))
+
+
+def _any_recogniser(manifest: Manifest, folder: Path | None) -> Path:
+    """Whichever recogniser is here; Vosk's speaker model works through one."""
+    for entry in manifest.model:
+        if entry.kind is Kind.RECOGNISER and entry.path(folder).is_dir():
+            return checked_path(entry, folder)
+    raise FacilitatorError(
+        "model-missing",
+        "Vosk's speaker model works through a recogniser, and there is none.",
+        "Run: voice-facilitator models fetch vosk-small-en-us",
+        exit_code=ExitCode.NO_MODEL,
+    )

@@ -1,0 +1,88 @@
+"""The one place where vosk is used: its speaker model as another `SpeakerEncoder`.
+
+vosk kills the whole process on some faults, so the folders are looked at before it touches them, and it is
+used in the hearing process only. Its speaker vectors come out of a recogniser, so one is needed too; what
+that recognises is thrown away unread.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.hearing.encoder import RATE, Floats
+
+# Each group names files of which one is enough; without them vosk fails, some of them fatally.
+RECOGNISER_FILES = (
+    ("am/final.mdl", "final.mdl"),
+    ("conf/mfcc.conf", "mfcc.conf"),
+    ("graph/HCLr.fst", "graph/HCLG.fst", "HCLr.fst", "HCLG.fst"),
+)
+SPEAKER_FILES = (("mfcc.conf",), ("final.ext.raw",), ("mean.vec",), ("transform.mat",))
+
+
+class VoskEncoder:
+    """Vosk's x-vectors (128 numbers). A window with under half a second of speech gives zeros."""
+
+    dim = 128
+
+    def __init__(self, speaker_model: Path, recogniser: Path, name: str = "vosk-spk") -> None:
+        """speaker_model, recogniser: unpacked model folders.
+
+        Raises FacilitatorError `model-missing` or `model-damaged`.
+        """
+        check_folder(speaker_model, SPEAKER_FILES, "vosk-spk")
+        check_folder(recogniser, RECOGNISER_FILES, "vosk-small-en-us")
+        self.name = name
+        import vosk  # noqa: PLC0415  # its native library is loaded only by who chose it
+
+        vosk.SetLogLevel(-1)
+        try:
+            self._model = vosk.Model(model_path=str(recogniser))
+            self._speaker_model = vosk.SpkModel(str(speaker_model))
+        except Exception as error:  # vosk raises bare Exception
+            raise FacilitatorError(
+                "model-damaged",
+                f"Vosk cannot load {speaker_model.name} or {recogniser.name}.",
+                "Fetch both models again.",
+                exit_code=ExitCode.NO_MODEL,
+            ) from error
+        self._vosk: Any = vosk
+
+    def encode(self, windows: Floats, starts: NDArray[np.int64] | None = None) -> Floats:
+        """See `SpeakerEncoder.encode`."""
+        out = np.zeros((len(windows), self.dim), np.float32)
+        for row, window in enumerate(windows):
+            valid = window if starts is None else window[int(starts[row]) :]
+            # The speaker model must be set before any sound: later it kills the process.
+            recogniser = self._vosk.KaldiRecognizer(self._model, RATE)
+            recogniser.SetSpkModel(self._speaker_model)
+            recogniser.AcceptWaveform((np.clip(valid, -1, 1) * 32767).astype(np.int16).tobytes())
+            vector = np.array(json.loads(recogniser.FinalResult()).get("spk", ()), np.float32)
+            if vector.shape == (self.dim,) and np.isfinite(vector).all():
+                out[row] = vector / max(float(np.linalg.norm(vector)), 1e-9)
+        return out
+
+
+def check_folder(folder: Path, needed: tuple[tuple[str, ...], ...], name: str) -> None:
+    """Raises FacilitatorError when files are missing or empty that vosk would trip over."""
+    if not folder.is_dir():
+        raise FacilitatorError(
+            "model-missing",
+            f"The model {name} is not in {folder.parent}.",
+            f"Run: voice-facilitator models fetch {name}",
+            exit_code=ExitCode.NO_MODEL,
+        )
+    for choices in needed:
+        if not any((folder / file).is_file() and (folder / file).stat().st_size for file in choices):
+            raise FacilitatorError(
+                "model-damaged",
+                f"The model in {folder} lacks {choices[0]}.",
+                f"Remove the folder and run: voice-facilitator models fetch {name}",
+                exit_code=ExitCode.NO_MODEL,
+            )

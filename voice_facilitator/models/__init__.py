@@ -1,0 +1,22 @@
+"""Models: the manifest of what there is, fetching, and checking.
+
+manifest = load_manifest()
+fetch(manifest.find("ge2e"), progress)
+state_of(manifest.find("ge2e"))        # State.GOOD
+"""
+
+from voice_facilitator.models.fetch import Progress, fetch
+from voice_facilitator.models.manifest import (
+    Kind,
+    Manifest,
+    ModelEntry,
+    State,
+    checked_path,
+    load_manifest,
+    state_of,
+)
+
+__all__ = [
+    "Kind", "Manifest", "ModelEntry", "Progress", "State",
+    "checked_path", "fetch", "load_manifest", "state_of",
+]  # fmt: skip

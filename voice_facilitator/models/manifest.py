@@ -1,0 +1,173 @@
+"""What models there are, which of them lie here, and whether they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from voice_facilitator import checked_toml
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.resources import models_folder, shipped
+
+_NOTED = "noted-hashes.json"  # hashes of downloads whose hash nobody published, as first seen here
+
+
+class Kind(StrEnum):
+    SPEAKER_ENCODER = "speaker-encoder"
+    RECOGNISER = "recogniser"
+    SPEAKER_MODEL = "speaker-model"
+
+
+_Hash = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+_SafeName = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+class ModelEntry(BaseModel):
+    """One entry of `models/manifest.toml`; the comment there says what the fields mean."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = _SafeName
+    kind: Kind
+    what: str
+    licence: str
+    source: str
+    file: str = _SafeName
+    default: bool = False
+    language: str = ""
+    bytes: int = Field(default=0, ge=0)
+    sha256: str = _Hash
+    url: str = ""
+    requirement: str = ""
+    member: str = ""
+    member_sha256: str = _Hash
+    file_sha256: str = _Hash
+    cohort: str = ""  # shipped file with other voices through this encoder
+    decision: dict[str, float] = Field(default_factory=dict)  # constants that belong to this encoder
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.url and self.requirement:
+            raise ValueError("url and requirement exclude each other")
+        if self.requirement and not (self.sha256 and self.member and self.member_sha256 and self.file_sha256):
+            raise ValueError("a wheel needs sha256, member, member_sha256 and file_sha256")
+        if not (self.url or self.requirement) and not self.file_sha256:
+            raise ValueError("a shipped model needs file_sha256")
+        return self
+
+    @property
+    def is_shipped(self) -> bool:
+        """Comes with the program, nothing to fetch."""
+        return not (self.url or self.requirement)
+
+    def path(self, folder: Path | None = None) -> Path:
+        """Where its file or folder lies once it is here."""
+        if self.is_shipped and folder is None:
+            return shipped("models", self.file)
+        return (folder or models_folder()) / self.file
+
+
+class Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: list[ModelEntry]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [entry.name for entry in self.model]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"named twice: {', '.join(sorted(twice))}")
+        return self
+
+    def find(self, name: str) -> ModelEntry:
+        """Raises FacilitatorError `model-unknown`."""
+        for entry in self.model:
+            if entry.name == name:
+                return entry
+        hint = checked_toml.did_you_mean(name, [entry.name for entry in self.model])
+        raise FacilitatorError(
+            "model-unknown", f'There is no model "{name}".', hint, exit_code=ExitCode.USAGE
+        )
+
+    def default_encoder(self) -> ModelEntry:
+        """The speaker encoder used unless the settings name another."""
+        return next(e for e in self.model if e.kind is Kind.SPEAKER_ENCODER and e.default)
+
+
+class State(StrEnum):
+    """How a model lies here."""
+
+    GOOD = "good"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    UNCHECKED = "unchecked"  # here, but there is no hash to compare with
+
+
+def load_manifest(path: Path | None = None) -> Manifest:
+    """Raises FacilitatorError or FileMistakes (`manifest`)."""
+    return checked_toml.load(path or shipped("models", "manifest.toml"), Manifest, "manifest")
+
+
+def state_of(entry: ModelEntry, folder: Path | None = None) -> State:
+    """Look at the files, hash included: milliseconds for the encoder, under a second for a recogniser."""
+    path = entry.path(folder)
+    if not path.exists():
+        return State.MISSING
+    if entry.file_sha256:
+        return State.GOOD if path.is_file() and file_hash(path) == entry.file_sha256 else State.DAMAGED
+    noted = noted_hashes(path.parent).get(f"{entry.name}/unpacked")
+    if noted is None:
+        return State.UNCHECKED
+    return State.GOOD if path.is_dir() and folder_hash(path) == noted else State.DAMAGED
+
+
+def checked_path(entry: ModelEntry, folder: Path | None = None) -> Path:
+    """The path of a model that is whole. Raises FacilitatorError `model-missing` or `model-damaged`."""
+    state = state_of(entry, folder)
+    if state is State.MISSING:
+        raise FacilitatorError(
+            "model-missing", f"The model {entry.name} ({entry.what}) is not here.",
+            f"Run: voice-facilitator models fetch {entry.name}", exit_code=ExitCode.NO_MODEL,
+        )  # fmt: skip
+    if state is State.DAMAGED:
+        raise FacilitatorError(
+            "model-damaged", f"The model {entry.name} is not what its publisher released.",
+            f"Run: voice-facilitator models fetch {entry.name}", exit_code=ExitCode.NO_MODEL,
+        )  # fmt: skip
+    return entry.path(folder)
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_hash(path: Path) -> str:
+    """One hash over the names and contents of all files in a folder."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        total.update(f"{file.relative_to(path).as_posix()}\0{file_hash(file)}\n".encode())
+    return total.hexdigest()
+
+
+def noted_hashes(folder: Path) -> dict[str, str]:
+    """Hashes noted at the first download of models without a published one, and of unpacked folders."""
+    try:
+        data = json.loads((folder / _NOTED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(data, dict):
+        return {}
+    return {str(key): value for key, value in data.items() if isinstance(value, str)}
+
+
+def note_hash(folder: Path, key: str, value: str) -> None:
+    notes = noted_hashes(folder) | {key: value}
+    partial = folder / (_NOTED + ".part")
+    partial.write_text(json.dumps(notes, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    partial.replace(folder / _NOTED)

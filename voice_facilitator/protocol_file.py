@@ -1,0 +1,130 @@
+"""What a protocol file may contain, and what must fit together in it."""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from voice_facilitator.checked_toml import Found
+from voice_facilitator.session.events import Floor
+from voice_facilitator.session.protocol import CueKind, Elasticity
+
+_GAPS = ("minutes", "contacts")  # what a sentence may leave open with {...}
+
+
+def gaps_known(text: str, allowed: tuple[str, ...] = _GAPS) -> str:
+    try:
+        gaps = [gap[1:] for gap in string.Formatter().parse(text) if gap[1] is not None]
+    except ValueError as error:
+        raise ValueError("a curly brace has no partner; for a plain brace write it twice") from error
+    for name, layout, conversion in gaps:
+        if name not in allowed or layout or conversion:
+            written = f"{name}{f'!{conversion}' if conversion else ''}{f':{layout}' if layout else ''}"
+            known = ", ".join(f"{{{gap}}}" for gap in allowed)
+            raise ValueError(
+                f"{{{written}}} cannot be filled in; known here: {known}"
+                if known
+                else f"{{{written}}} cannot be filled in; nothing can in this sentence"
+            )
+    return text
+
+
+def _simple_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", text):
+        raise ValueError("use small letters, digits and hyphens only, such as last-word")
+    return text
+
+
+def _language(text: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]{2,8})*", text):
+        raise ValueError("use a language code in small letters, such as en-gb")
+    return text
+
+
+Sentence = Annotated[str, Field(max_length=1200), AfterValidator(gaps_known)]
+PhaseName = Annotated[str, AfterValidator(_simple_name)]
+Minutes = Annotated[float, Field(gt=0, le=240, allow_inf_nan=False)]
+
+
+class StrictTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class CueFile(StrictTable):
+    seconds_left: float = Field(gt=0, le=14_400, allow_inf_nan=False)
+    kind: CueKind = Field(strict=False)
+    text: Sentence
+
+
+class PhaseFile(StrictTable):
+    name: PhaseName
+    title: Annotated[str, Field(min_length=1, max_length=60)]
+    minutes: Minutes
+    floor: Floor = Field(strict=False)
+    announcement: Sentence
+    hint: str = Field(default="", max_length=120)
+    cue: list[CueFile] = Field(default_factory=list, max_length=20)
+    grace_seconds: float = Field(default=30, ge=0, le=300, allow_inf_nan=False)
+    elasticity: Elasticity = Field(default=Elasticity.ELASTIC, strict=False)
+    reminders: bool = False
+    enrols_presenter: bool = False
+    hears_others: bool = False
+    new_presenter: bool = False
+    holds_silence: bool = False
+
+
+class ProtocolFile(StrictTable):
+    title: Annotated[str, Field(min_length=1, max_length=80)]
+    description: str = Field(default="", max_length=300)
+    language: Annotated[str, AfterValidator(_language)]
+    goodbye: Sentence
+    closing_seconds: float = Field(default=12, ge=0, le=60, allow_inf_nan=False)
+    phase: list[PhaseFile] = Field(min_length=1, max_length=60)
+
+
+def contradictions(data: dict[str, Any]) -> list[Found]:
+    """What does not fit together, as far as it can be told from data that may have other mistakes too."""
+    phases = data.get("phase")
+    found: list[Found] = []
+    names: list[object] = []
+    learnt = False
+    for index, phase in enumerate(phases if isinstance(phases, list) else []):
+        if not isinstance(phase, dict):
+            continue
+        place, name = ("phase", index), phase.get("name")
+        if name in names:
+            found.append(
+                ((*place, "name"), f'there are two phases called "{name}".', "Each needs a name of its own.")
+            )
+        names.append(name)
+        cues = phase.get("cue")
+        for number, cue in enumerate(cues if isinstance(cues, list) else []):
+            left = _number(cue.get("seconds_left")) if isinstance(cue, dict) else 0.0
+            if left >= _number(phase.get("minutes"), math.inf) * 60:
+                message = f"{name} is not longer than this cue's {left:g} seconds."
+                found.append(
+                    ((*place, "cue", number, "seconds_left"), message, "Give fewer seconds or more minutes.")
+                )
+        learnt = learnt or phase.get("enrols_presenter") is True
+        if phase.get("reminders") is True and phase.get("floor") != Floor.GROUP:
+            message = f"{name} has reminders, but everybody may speak there."
+            found.append(((*place, "reminders"), message, 'Reminders need floor = "group".'))
+        if phase.get("reminders") is True and not learnt:
+            message = f"{name} has reminders, but the presenter's voice is not learnt before it."
+            found.append(((*place, "reminders"), message, "Set enrols_presenter = true in the story."))
+    last = phases[-1] if isinstance(phases, list) and phases else None
+    closing = _number(data.get("closing_seconds"))
+    if isinstance(last, dict) and closing > 0 and closing >= _number(last.get("minutes"), math.inf) * 60:
+        message = (
+            f"closing_seconds must be shorter than the last phase, {last.get('name')} (it is {closing:g})."
+        )
+        found.append((("closing_seconds",), message, ""))
+    return found
+
+
+def _number(value: object, otherwise: float = 0.0) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise

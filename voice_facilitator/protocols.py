@@ -1,0 +1,222 @@
+"""Reads protocols and wording from TOML and turns them into the session core's own types.
+
+A protocol may be built on another (`based_on`), leaving phases out and changing single values, so that
+the sentences of a format are written once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from voice_facilitator import checked_toml
+from voice_facilitator.checked_toml import Location, Mistake, did_you_mean
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.protocol_file import PhaseFile, ProtocolFile, StrictTable, contradictions, gaps_known
+from voice_facilitator.resources import shipped
+from voice_facilitator.session.protocol import Cue, CueKind, Phase, Protocol, Wording
+
+_CODE = "protocol"
+
+
+def names() -> list[str]:
+    """The names of the shipped protocols."""
+    return sorted(path.stem for path in shipped("config", "protocols").glob("*.toml"))
+
+
+def load(name_or_path: str) -> Protocol:
+    """A shipped protocol by name, or one from a file.
+
+    Raises FacilitatorError (no such protocol, unreadable) or checked_toml.FileMistakes (all mistakes).
+    """
+    path = _find(name_or_path)
+    text = checked_toml.read_text(path, _CODE)
+    data = checked_toml.parse_toml(text, _CODE, str(path))
+    based = "based_on" in data
+    if based:
+        data = _build_on(data, path, text)
+    found = checked_toml.mistakes_in(data, ProtocolFile) + contradictions(data)
+    if found and based:
+        phases = [phase["name"] for phase in data["phase"]]
+        found = [(_place_in_change(place, phases), message, hint) for place, message, hint in found]
+    if found:
+        raise checked_toml.located(found, text, _CODE, str(path))
+    return _protocol(path.stem, ProtocolFile.model_validate(data))
+
+
+def _place_in_change(place: Location, phases: list[str]) -> Location:
+    """Where something of a phase stands in a file that changes another protocol."""
+    match place:
+        case ("phase", int(index), *rest):
+            return ("change", phases[index], *rest)
+    return place
+
+
+def _find(name_or_path: str) -> Path:
+    known = shipped("config", "protocols", f"{name_or_path}.toml")
+    if name_or_path in names():
+        return known
+    path = Path(name_or_path)
+    with contextlib.suppress(OSError):  # too long to be a name
+        if path.suffix == ".toml" or path.exists():
+            return path
+    raise FacilitatorError(
+        "protocol-unknown",
+        f'There is no protocol "{name_or_path}".',
+        did_you_mean(name_or_path, names()),
+        exit_code=ExitCode.BAD_FILE,
+    )
+
+
+def _build_on(data: dict[str, Any], path: Path, text: str) -> dict[str, Any]:
+    """`data` laid over the protocol it is based on. Raises FileMistakes."""
+    lines = checked_toml.line_numbers(text)
+    mistakes: list[Mistake] = []
+
+    def wrong(place: tuple[int | str, ...], message: str, hint: str = "") -> None:
+        mistakes.append(Mistake(lines.get(place), message, hint))
+
+    base = data.pop("based_on")
+    omit = data.pop("omit", [])
+    change = data.pop("change", {})
+    if base not in names() or shipped("config", "protocols", f"{base}.toml").resolve() == path.resolve():
+        wrong(("based_on",), f'there is no protocol "{base}" to build on.', did_you_mean(str(base), names()))
+        raise checked_toml.FileMistakes(_CODE, str(path), mistakes)
+    base_text = checked_toml.read_text(shipped("config", "protocols", f"{base}.toml"), _CODE)
+    merged = checked_toml.parse_toml(base_text, _CODE, base)
+    if "based_on" in merged:
+        wrong(("based_on",), f'"{base}" is itself based on another protocol.', "Build on that one.")
+        raise checked_toml.FileMistakes(_CODE, str(path), mistakes)
+    phases: list[dict[str, Any]] = merged["phase"]
+    phase_names = [phase["name"] for phase in phases]
+    if not isinstance(omit, list):
+        wrong(("omit",), 'omit must be a list of phase names, such as ["questions"].')
+    if not isinstance(change, dict):
+        wrong(("change",), "change must be a table for each phase, such as [change.story].")
+    if mistakes:
+        raise checked_toml.FileMistakes(_CODE, str(path), mistakes)
+    for name in omit:
+        if name not in phase_names:
+            wrong(("omit",), f'{base} has no phase "{name}".', did_you_mean(str(name), phase_names))
+    for name, values in change.items():
+        place: tuple[int | str, ...] = ("change", name)
+        if name not in phase_names:
+            wrong(place, f'{base} has no phase "{name}".', did_you_mean(name, phase_names))
+        elif not isinstance(values, dict):
+            wrong(place, f"change.{name} must be a table with settings of its own.")
+        else:
+            mistakes += _wrong_values(name, values, phases[phase_names.index(name)], lines)
+            phases[phase_names.index(name)].update(values)
+    mistakes += [
+        Mistake(lines.get((key,)), f'"{key}" is not known here.', did_you_mean(key, list(_known_top())))
+        for key in data
+        if key not in _known_top()
+    ]
+    if mistakes:
+        raise checked_toml.FileMistakes(_CODE, str(path), mistakes)
+    merged["phase"] = [phase for name, phase in zip(phase_names, phases, strict=True) if name not in omit]
+    return {**merged, **data}
+
+
+def _known_top() -> tuple[str, ...]:
+    return ("based_on", "omit", "change", *(key for key in ProtocolFile.model_fields if key != "phase"))
+
+
+def _wrong_values(
+    name: str, values: dict[str, Any], base: dict[str, Any], lines: dict[checked_toml.Location, int]
+) -> list[Mistake]:
+    """The mistakes in one `[change.NAME]` table, found by checking the changed phase."""
+    found = checked_toml.mistakes_in({**base, **values}, PhaseFile)
+    return [
+        Mistake(lines.get(("change", name, *place), lines.get(("change", name))), message, hint)
+        for place, message, hint in found
+    ]
+
+
+def _protocol(name: str, file: ProtocolFile) -> Protocol:
+    phases = tuple(
+        Phase(
+            name=phase.name,
+            title=phase.title,
+            seconds=phase.minutes * 60,
+            floor=phase.floor,
+            announcement=phase.announcement.strip(),
+            hint=phase.hint,
+            cues=tuple(Cue(cue.seconds_left, cue.kind, cue.text) for cue in phase.cue),
+            grace_seconds=phase.grace_seconds,
+            elasticity=phase.elasticity,
+            reminders=phase.reminders,
+            enrols_presenter=phase.enrols_presenter,
+            hears_others=phase.hears_others,
+            new_presenter=phase.new_presenter,
+            holds_silence=phase.holds_silence,
+        )
+        for phase in file.phase
+    )
+    return Protocol(
+        name=name,
+        title=file.title,
+        description=file.description,
+        language=file.language,
+        phases=phases,
+        goodbye=file.goodbye.strip(),
+        closing_seconds=file.closing_seconds,
+    )
+
+
+# ---------------------------------------------------------------- wording
+
+
+class _WordingFile(StrictTable):
+    language: str
+    sentences: dict[str, str]
+
+
+_WORDING_GAPS: dict[str, tuple[str, ...]] = {
+    "minutes.many": ("count",),
+    "contacts": ("contacts",),
+    "resumed": ("left",),
+    "time-left": ("phase", "session"),
+    "time-changed": ("left",),
+}
+
+
+def load_wording(language: str) -> Wording:
+    """The common sentences in `language`. Raises FacilitatorError or FileMistakes."""
+    known = sorted(path.stem for path in shipped("config", "wording").glob("*.toml"))
+    if language not in known:
+        raise FacilitatorError(
+            "wording-unknown",
+            f'There are no sentences for the language "{language}".',
+            did_you_mean(language, known),
+            exit_code=ExitCode.BAD_FILE,
+        )
+    path = shipped("config", "wording", f"{language}.toml")
+    text = checked_toml.read_text(path, "wording")
+    file = checked_toml.parse(text, _WordingFile, "wording", str(path))
+    lines = checked_toml.line_numbers(text)
+    mistakes = []
+    for key, sentence in file.sentences.items():
+        try:
+            gaps_known(sentence, _WORDING_GAPS.get(key, ()))
+        except ValueError as error:
+            mistakes.append(Mistake(lines.get(("sentences", key)), f"{key}: {error}."))
+    if mistakes:
+        raise checked_toml.FileMistakes("wording", str(path), mistakes)
+    return Wording(file.language, file.sentences)
+
+
+def sentences_of(protocol: Protocol, wording: Wording, contacts: tuple[str, ...]) -> list[str]:
+    """Every sentence a session of this protocol is likely to say, in order, to be rendered at the start."""
+    texts = [wording.fill(p.announcement, seconds=p.seconds, contacts=contacts) for p in protocol.phases]
+    texts += [wording.fill(protocol.goodbye, contacts=contacts)]
+    texts += [
+        wording.fill(cue.text, seconds=cue.seconds_left, contacts=contacts)
+        for phase in protocol.phases
+        for cue in phase.cues
+        if cue.kind is CueKind.VOICE
+    ]
+    texts += [wording.say(key) for key in ("reminder.voice", "paused", "timer-only", "undone", "ask-end")]
+    texts += [sentence for key, sentence in wording.sentences.items() if key.startswith(("lost.", "back."))]
+    return [text for text in texts if text]

@@ -1,0 +1,33 @@
+"""Where the shipped files lie: inside the wheel, or at the top of a source checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+_PACKAGE = Path(__file__).parent
+_IN_WHEEL = _PACKAGE / "data"
+APP_NAME = "voice-facilitator"
+
+
+def shipped(*parts: str) -> Path:
+    """Path of a shipped file, such as `shipped("config", "settings.toml")`."""
+    root = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent
+    return root.joinpath(*parts)
+
+
+def models_folder() -> Path:
+    """Where fetched models are kept: `models/` of a checkout, else the user's data folder."""
+    if _IN_WHEEL.is_dir():
+        return Path(platformdirs.user_data_dir(APP_NAME, appauthor=False)) / "models"
+    return _PACKAGE.parent / "models"
+
+
+def state_folder() -> Path:
+    """Where the resume file and the content-free log are kept."""
+    return Path(platformdirs.user_state_dir(APP_NAME, appauthor=False))
+
+
+def user_settings_file() -> Path:
+    return Path(platformdirs.user_config_dir(APP_NAME, appauthor=False)) / "settings.toml"

@@ -1,0 +1,285 @@
+"""The moves a session is made of: entering a phase, planning the rest, announcing, showing, closing."""
+
+from __future__ import annotations
+
+import copy
+
+from voice_facilitator.session import events as ev
+from voice_facilitator.session import machine as states
+from voice_facilitator.session.events import Seconds
+from voice_facilitator.session.machine import SessionMachine
+from voice_facilitator.session.protocol import Phase, Policy, Protocol, Wording
+from voice_facilitator.session.schedule import fit
+from voice_facilitator.session.state import Late, Pending, Plan, State, Undo
+
+REQUEST_GRACE_SECONDS = 10.0  # an answer to a request waits this long for a gap
+REMINDER_GRACE_SECONDS = 12.0  # a reminder that comes later than this would surprise
+CLOSING_SECONDS = 60.0  # after a request to end, the goodbye waits at most this long for a gap
+READ_CHARACTERS_PER_SECOND = 12.0  # slow silent reading of a sentence that may not have been heard
+LINE_SECONDS = 12.0
+_CHANGE_SECONDS = 1.0  # a plan that moves by less than this is still the same plan
+_DEAF = frozenset({ev.Part.MICROPHONE, ev.Part.HEARING})
+
+
+class Core:
+    """State and moves of one session; `Session` decides when which move is made."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        wording: Wording,
+        policy: Policy,
+        contacts: tuple[str, ...] = (),
+        state: State | None = None,
+    ) -> None:
+        self.protocol = protocol
+        self.wording = wording
+        self.policy = policy
+        self.contacts = contacts
+        self.state = state or State()
+        self.machine = SessionMachine(protocol, self.state.machine)
+        self.effects: list[ev.Effect] = []
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def mode(self) -> str:
+        return self.machine.mode
+
+    @property
+    def phase(self) -> Phase | None:
+        index = self.state.plan.phase_index
+        return self.protocol.phases[index] if 0 <= index < len(self.protocol.phases) else None
+
+    def later_phases(self) -> tuple[Phase, ...]:
+        return self.protocol.phases[self.state.plan.phase_index + 1 :]
+
+    def may_hear(self) -> bool:
+        """Whether no part that hearing needs is lost."""
+        return _DEAF.isdisjoint(self.state.lost)
+
+    def hears(self) -> bool:
+        """Whether the hearing works, so that gaps are known."""
+        return self.state.who is not None and self.may_hear()
+
+    def may_remind(self) -> bool:
+        """Whether a reminder is possible at all: the phase has them, and the voice known is the right one."""
+        state, phase = self.state, self.phase
+        if phase is None or not phase.reminders or self.mode != states.RUNNING:
+            return False
+        if (
+            state.timer_only
+            or state.reminders.stopped
+            or not {*_DEAF, ev.Part.VOICE_MODEL}.isdisjoint(state.lost)
+        ):
+            return False
+        return state.presenter_of == self.protocol.presenter_of(state.plan.phase_index)
+
+    def someone_speaks(self) -> bool:
+        return self.hears() and self.state.silent_since is None
+
+    def gap_after(self, due: Seconds, *, holds_silence: bool) -> Seconds | None:
+        """The moment from `due` on at which something may be said, if nobody speaks until then.
+
+        None while somebody speaks, while we speak, or when the silence by then belongs to the group.
+        """
+        if self.state.speaking is not None:
+            return None
+        if not self.hears():
+            return due
+        since = self.state.silent_since
+        if since is None:
+            return None
+        since = max(since, self.state.quiet_since)
+        moment = max(due, since + self.policy.gap_seconds)
+        if holds_silence and moment - since > self.policy.held_silence_seconds:
+            return None
+        return moment
+
+    # ------------------------------------------------------------ moving
+
+    def move(self, trigger: str) -> None:
+        self.machine.go(trigger)
+        self.state.machine = self.machine.state
+
+    def emit(self, effect: ev.Effect) -> None:
+        self.effects.append(effect)
+
+    def remember_undo(self, action: ev.Action) -> Seconds:
+        until = self.state.now + self.policy.undo_seconds
+        self.state.undo = Undo(action, until, copy.deepcopy(self.state.plan))
+        return until
+
+    def enter(self, index: int, reason: str, *, quietly: bool = False) -> None:
+        """Enter the phase at `index` now. `quietly`: chimed and shown, the words wait for a gap."""
+        state, phase, before = self.state, self.protocol.phases[index], self.state.plan
+        if self.mode == states.NOT_STARTED:
+            budget = sum(p.seconds for p in self.protocol.phases[index:])
+        else:
+            budget = before.session_ends - state.now
+        lengths = fit(self.protocol.phases[index:], budget)
+        self.move(f"enter:{phase.name}")
+        state.visits += 1
+        state.plan = Plan(index, state.visits, state.now, state.now + lengths[0], lengths[1:])
+        state.reminders.armed = True
+        state.confirm_end_until = None
+        self.drop_waiting()
+        self.emit(ev.PhaseEntered(state.now, phase.name, lengths[0], reason))
+        self.listen()
+        if before.visit and not self._as_planned(before):
+            self.plan_changed()
+        text = self.fill(phase.announcement, seconds=lengths[0])
+        if text:
+            key, grace = f"{phase.name}.start", state.now + phase.grace_seconds
+            at_once = reason == "planned" or not self.someone_speaks()
+            self.say_change(Pending(key, text, state.now, grace), quietly, at_once=at_once)
+
+    def _as_planned(self, before: Plan) -> bool:
+        """Whether the phase just entered is the one that `before` foresaw, as long and with the same end."""
+        plan = self.state.plan
+        lengths = [plan.phase_ends - plan.phase_started, *plan.later]
+        if plan.phase_index != before.phase_index + 1:
+            return False
+        changes = [a - b for a, b in zip(lengths, before.later, strict=True)]
+        return all(abs(c) < _CHANGE_SECONDS for c in [*changes, plan.session_ends - before.session_ends])
+
+    def say_change(self, pending: Pending, quietly: bool, *, at_once: bool) -> None:
+        """Tell a change that has just been made: now, at the next gap, or (quietly) first by a chime."""
+        if self.state.speaking is not None:
+            if quietly:
+                pending.grace_until = pending.due  # the grace is over already
+            self.wait(pending)
+        elif quietly:
+            self.announce(pending.key, pending.text, voice=False)
+            pending.chime = False
+            self.wait(pending)
+        elif at_once:
+            self.announce(pending.key, pending.text)
+        else:
+            self.wait(pending)
+
+    def restore_plan(self, plan: Plan) -> None:
+        """Go back to a remembered plan (undo)."""
+        phase, current = self.protocol.phases[plan.phase_index], self.state.plan
+        same_visit = current.visit == plan.visit
+        if same_visit:  # a cue that sounded meanwhile does not sound again
+            plan.cues_done = sorted({*plan.cues_done, *current.cues_done})
+        self.state.plan = plan
+        if not same_visit or self.mode != states.RUNNING:
+            self.move(f"enter:{phase.name}")
+            self.drop_waiting()
+            self.emit(
+                ev.PhaseEntered(self.state.now, phase.name, plan.phase_ends - plan.phase_started, "undo")
+            )
+            self.listen()
+        self.plan_changed()
+
+    def listen(self) -> None:
+        """Tell the hearing what the running phase is for."""
+        phase, state = self.phase, self.state
+        if phase is None or self.mode != states.RUNNING or state.timer_only:
+            paused = self.mode == states.PAUSED and not state.timer_only
+            self.emit(ev.Listen(state.now, enrol=False, learn_others=False, decide=False, paused=paused))
+            return
+        new = phase.new_presenter and state.presenter_of != phase.name
+        if new:
+            state.presenter_of = phase.name
+            state.enrolment = ev.Enrolment.NONE
+        same = state.presenter_of == self.protocol.presenter_of(state.plan.phase_index)
+        self.emit(
+            ev.Listen(
+                state.now,
+                enrol=phase.enrols_presenter,
+                learn_others=phase.hears_others,
+                decide=phase.reminders and same,
+                new_presenter=new,
+            )
+        )
+
+    def replan_later(self, session_ends: Seconds) -> None:
+        """Plan the later phases anew, to end at `session_ends`, after the running one got another end."""
+        plan = self.state.plan
+        plan.later = fit(self.later_phases(), session_ends - plan.phase_ends)
+        self.plan_changed()
+
+    def plan_changed(self) -> None:
+        plan, phase = self.state.plan, self.phase
+        if phase is None:
+            return
+        rest = [(phase.name, max(0.0, plan.phase_ends - self.state.now))]
+        rest += [(p.name, length) for p, length in zip(self.later_phases(), plan.later, strict=True)]
+        self.emit(ev.PlanChanged(self.state.now, plan.session_ends, tuple(rest)))
+
+    def close(self, *, planned: bool, quietly: bool = False) -> None:
+        """Say goodbye and wipe the voices; the session ends when the goodbye is over."""
+        state = self.state
+        self.move("close")
+        self.drop_waiting()
+        state.paused_at = None
+        state.confirm_end_until = None
+        state.enrolment = ev.Enrolment.NONE
+        state.closing_until = state.now + CLOSING_SECONDS
+        if planned:
+            state.closing_until = max(state.now, state.plan.session_ends) + self.protocol.closing_seconds
+        self.listen()
+        # Not yet for good: who ended by mistake can take it back, and goes on with voices learnt anew.
+        self.emit(ev.Forget(state.now, for_good=False))
+        text = self.fill(self.protocol.goodbye)
+        if text:
+            pending = Pending("goodbye", text, state.now, state.now + REQUEST_GRACE_SECONDS)
+            self.say_change(pending, quietly, at_once=planned)
+
+    def end(self) -> None:
+        state = self.state
+        planned = state.now >= state.plan.session_ends - self.protocol.closing_seconds - _CHANGE_SECONDS
+        self.move("end")
+        state.waiting.clear()
+        state.undo = state.closing_until = None
+        self.emit(ev.Forget(state.now, for_good=True))
+        self.emit(ev.Ended(state.now, "planned" if planned else "request"))
+
+    # ------------------------------------------------------------ saying and showing
+
+    def announce(self, key: str, text: str, *, chime: bool = True, voice: bool = True) -> None:
+        """Say `text` now (or only chime); the display shows it in any case."""
+        state = self.state
+        state.announced += 1
+        state.speaking = state.announced
+        state.speaking_until = state.now + _longest(text)
+        state.caption = text
+        state.caption_until = state.now + max(LINE_SECONDS, len(text) / READ_CHARACTERS_PER_SECOND)
+        self.emit(ev.Announce(state.now, state.announced, key, text, chime, voice))
+
+    def wait(self, pending: Pending) -> None:
+        self.state.waiting.append(pending)
+
+    def drop_waiting(self) -> None:
+        """Forget what waits to be said, except that a part has failed or is back: that is still true."""
+        self.state.waiting = [p for p in self.state.waiting if p.fault]
+
+    def withdraw(self, key: str) -> bool:
+        """Take back what waits under `key`; whether there was any."""
+        waiting = self.state.waiting
+        self.state.waiting = [pending for pending in waiting if pending.key != key]
+        return len(self.state.waiting) < len(waiting)
+
+    def show(self, text: str, seconds: Seconds = LINE_SECONDS) -> None:
+        if not text:
+            return
+        self.state.line, self.state.line_until = text, self.state.now + seconds
+        self.emit(ev.ShowLine(self.state.now, text, seconds))
+
+    def answer(self, key: str, text: str) -> None:
+        """Answer a request: shown now, said at the next gap."""
+        self.show(text)
+        due = self.state.now
+        self.wait(Pending(key, text, due, due + REQUEST_GRACE_SECONDS, late=Late.DROP))
+
+    def fill(self, text: str, *, seconds: Seconds = 0.0) -> str:
+        """Fill the gaps a protocol's sentence may have."""
+        return self.wording.fill(text, seconds=seconds, contacts=self.contacts)
+
+
+def _longest(text: str) -> Seconds:
+    """After this a missing "finished" is no longer waited for: slow speech, and time to begin it."""
+    return 15.0 + len(text) / 5

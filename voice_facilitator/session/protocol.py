@@ -1,0 +1,131 @@
+"""A session format as data: phases, minutes, floor rules and wording. Reading the files is not done here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from voice_facilitator.session.events import Floor, Seconds
+
+
+class CueKind(StrEnum):
+    """How a cue is given. Every cue is shown as well."""
+
+    VOICE = "voice"
+    CHIME = "chime"
+    SCREEN = "screen"
+
+
+class Elasticity(StrEnum):
+    """What a phase does when the plan does not add up any more."""
+
+    FLEXIBLE = "flexible"  # the discussion: takes what is left over and gives first
+    ELASTIC = "elastic"  # gives when the flexible phases have nothing left
+    PROTECTED = "protected"  # the last word: never gives
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A timed announcement inside a phase, `seconds_left` before its end."""
+
+    seconds_left: Seconds
+    kind: CueKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One part of a protocol. `grace_seconds` is how long the end of the phase waits for a gap."""
+
+    name: str
+    title: str
+    seconds: Seconds
+    floor: Floor
+    announcement: str
+    hint: str = ""  # whose turn it is, for the display
+    cues: tuple[Cue, ...] = ()
+    grace_seconds: Seconds = 30.0
+    elasticity: Elasticity = Elasticity.ELASTIC
+    reminders: bool = False
+    enrols_presenter: bool = False
+    hears_others: bool = False
+    new_presenter: bool = False
+    holds_silence: bool = False
+
+    @property
+    def least_seconds(self) -> Seconds:
+        """How short the plan may make this phase."""
+        share = {Elasticity.FLEXIBLE: 0.25, Elasticity.ELASTIC: 0.5, Elasticity.PROTECTED: 1.0}
+        return self.seconds * share[self.elasticity]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A whole session format. `phases` has at least one entry and unique names."""
+
+    name: str
+    title: str
+    description: str
+    language: str
+    phases: tuple[Phase, ...]
+    goodbye: str
+    closing_seconds: Seconds = 12.0  # the goodbye is said in the last seconds, to end on time
+
+    def __post_init__(self) -> None:
+        names = [phase.name for phase in self.phases]
+        if not names or len(set(names)) != len(names):
+            raise ValueError("a protocol needs phases with names of their own")
+
+    @property
+    def seconds(self) -> Seconds:
+        return sum(phase.seconds for phase in self.phases)
+
+    def index(self, name: str) -> int | None:
+        """The place of the phase called `name`, or None."""
+        return next((i for i, phase in enumerate(self.phases) if phase.name == name), None)
+
+    def presenter_of(self, index: int) -> str:
+        """Name of the phase in which whoever presents in phase `index` began to; empty before the first."""
+        return next((p.name for p in reversed(self.phases[: index + 1]) if p.new_presenter), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings the session core needs; reasons stand in `config/settings.toml`."""
+
+    gap_seconds: Seconds = 1.8
+    held_silence_seconds: Seconds = 8.0
+    undo_seconds: Seconds = 15.0
+    quiet_start_seconds: Seconds = 20.0
+    least_speech_seconds: Seconds = 2.0
+    screen_strength: float = 1.0
+    screen_seconds: Seconds = 10.0
+    voice_strength: float = 2.0
+    voice_speech_seconds: Seconds = 8.0
+    voice_every_seconds: Seconds = 300.0
+    voice_at_most: int = 2
+    moves_by_itself: bool = True  # false where a recording's script says when each phase began
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The sentences that do not belong to one protocol, by key; `{...}` are filled in by the session."""
+
+    language: str
+    sentences: dict[str, str] = field(default_factory=dict)
+
+    def say(self, key: str, **values: str) -> str:
+        """The sentence for `key` with its gaps filled. Raises KeyError for a key the file lacks."""
+        return self.sentences[key].format(**values)
+
+    def fill(self, text: str, *, seconds: Seconds = 0.0, contacts: tuple[str, ...] = ()) -> str:
+        """A protocol's sentence on one line, with its `{minutes}` and `{contacts}` filled in."""
+        said = self.say("contacts", contacts="; ".join(contacts)) if contacts else ""
+        return " ".join(text.format(minutes=self.minutes(seconds), contacts=said).split())
+
+    def minutes(self, seconds: Seconds) -> str:
+        """A length in words: "6 minutes", rounded to whole minutes, under one minute in words."""
+        count = int(seconds / 60 + 0.5)
+        if count < 1:
+            return self.sentences["minutes.none"]
+        return self.sentences["minutes.one" if count == 1 else "minutes.many"].format(count=count)

@@ -1,0 +1,280 @@
+"""What people can ask for: which request is possible when, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from voice_facilitator.session import events as ev
+from voice_facilitator.session import machine as states
+from voice_facilitator.session.core import Core
+from voice_facilitator.session.events import Action, Seconds
+from voice_facilitator.session.protocol import Elasticity
+from voice_facilitator.session.schedule import remaining_after_pause
+
+DEFAULT_CHANGE_SECONDS = 120.0
+_LONGEST_CHANGE_SECONDS = 3600.0
+_RUNNING_ONLY = (
+    Action.NEXT,
+    Action.BACK,
+    Action.REPEAT,
+    Action.PAUSE,
+    Action.MORE_TIME,
+    Action.LESS_TIME,
+    Action.STOP_REMINDERS,
+)
+
+
+def allowed(core: Core) -> frozenset[Action]:
+    """The requests that are possible now."""
+    mode, state = core.mode, core.state
+    actions: set[Action] = set()
+    if mode == states.NOT_STARTED:
+        actions |= {Action.BEGIN, Action.PHASE, Action.TIMER_ONLY}
+    if mode == states.RUNNING:
+        actions |= {*_RUNNING_ONLY, Action.PHASE, Action.TIME_LEFT, Action.END}
+        if state.plan.phase_index == 0:
+            actions.discard(Action.BACK)
+        ahead = core.protocol.phases[max(0, state.plan.phase_index) :]
+        if state.reminders.stopped or state.timer_only or not any(phase.reminders for phase in ahead):
+            actions.discard(Action.STOP_REMINDERS)
+    if mode == states.PAUSED:
+        actions |= {Action.RESUME, Action.TIME_LEFT, Action.END}
+    if mode in (states.RUNNING, states.PAUSED):
+        actions.add(Action.TIMER_ONLY)
+        if state.confirm_end_until is not None:
+            actions |= {Action.YES, Action.NO}
+    if state.undo is not None and mode != states.ENDED:
+        actions.add(Action.UNDO)
+    return frozenset(actions - ({Action.TIMER_ONLY} if state.timer_only else set()))
+
+
+def apply(core: Core, request: ev.Request) -> None:
+    """Carry out `request`, or emit `Refused` and change nothing."""
+    if request.action not in allowed(core):
+        _refuse(core, request, f"refused.{request.action.value}")
+        return
+    _HANDLERS[request.action](core, request)
+
+
+def _refuse(core: Core, request: ev.Request, key: str) -> None:
+    sentences = core.wording.sentences
+    text = sentences.get(key) or sentences["refused"]
+    core.emit(ev.Refused(core.state.now, request.action, request.source, text))
+
+
+def _done(core: Core, request: ev.Request, undo_until: Seconds | None = None) -> None:
+    core.emit(ev.Done(core.state.now, request.action, request.source, undo_until))
+
+
+def _go_to(core: Core, request: ev.Request, index: int) -> None:
+    if core.mode == states.NOT_STARTED:
+        _done(core, request)
+    else:
+        _done(core, request, core.remember_undo(request.action))
+        stop_own_voice(core)
+    core.enter(index, "request")
+
+
+def stop_own_voice(core: Core) -> None:
+    """Whatever is being said or waits to be said is out of date now."""
+    core.drop_waiting()
+    core.state.caption_until = core.state.line_until = core.state.now
+    if core.state.speaking is not None:
+        core.emit(ev.StopSpeaking(core.state.now))
+        core.state.speaking = None
+        core.state.quiet_since = core.state.now
+
+
+def _begin(core: Core, request: ev.Request) -> None:
+    _go_to(core, request, 0)
+
+
+def _next(core: Core, request: ev.Request) -> None:
+    index = core.state.plan.phase_index + 1
+    if index < len(core.protocol.phases):
+        _go_to(core, request, index)
+        return
+    _done(core, request, core.remember_undo(request.action))
+    stop_own_voice(core)
+    core.close(planned=False)
+
+
+def _back(core: Core, request: ev.Request) -> None:
+    _go_to(core, request, core.state.plan.phase_index - 1)
+
+
+def _repeat(core: Core, request: ev.Request) -> None:
+    _go_to(core, request, core.state.plan.phase_index)
+
+
+def _phase(core: Core, request: ev.Request) -> None:
+    index = core.protocol.index(request.phase or "")
+    if index is None:
+        _refuse(core, request, "refused.phase")
+        return
+    _go_to(core, request, index)
+
+
+def _pause(core: Core, request: ev.Request) -> None:
+    _done(core, request, core.remember_undo(request.action))
+    stop_own_voice(core)
+    core.move("pause")
+    core.state.paused_at = core.state.now
+    core.state.confirm_end_until = None
+    core.listen()
+    core.answer("paused", core.wording.say("paused"))
+
+
+def _resume(core: Core, request: ev.Request) -> None:
+    _done(core, request)
+    resume(core)
+    core.answer("resumed", core.wording.say("resumed", left=core.wording.minutes(_phase_left(core))))
+
+
+def resume(core: Core) -> None:
+    """Go on where the pause began; the discussion pays for the pause, nothing else does."""
+    state, plan, phase = core.state, core.state.plan, core.phase
+    if phase is None or state.paused_at is None:
+        return
+    stop_own_voice(core)
+    core.move(f"resume:{phase.name}")
+    length, session_ends = state.now - state.paused_at, plan.session_ends
+    left = remaining_after_pause(
+        phase,
+        state.paused_at - plan.phase_started,
+        max(0.0, plan.phase_ends - state.paused_at),
+        core.later_phases(),
+        session_ends - state.now,
+    )
+    plan.phase_started += length
+    plan.phase_ends = state.now + left
+    state.paused_at = None
+    state.undo = None
+    core.listen()
+    core.replan_later(session_ends)
+
+
+def _phase_left(core: Core) -> Seconds:
+    reference = core.state.paused_at if core.state.paused_at is not None else core.state.now
+    return max(0.0, core.state.plan.phase_ends - reference)
+
+
+def _time_left(core: Core, request: ev.Request) -> None:
+    _done(core, request)
+    plan = core.state.plan
+    session_left = max(0.0, plan.session_ends - core.state.now)
+    text = core.wording.say(
+        "time-left", phase=core.wording.minutes(_phase_left(core)), session=core.wording.minutes(session_left)
+    )
+    core.answer("time-left", text)
+
+
+def _change_time(core: Core, request: ev.Request) -> None:
+    state, plan, phase = core.state, core.state.plan, core.phase
+    if phase is None:
+        return
+    wanted = min(request.seconds or DEFAULT_CHANGE_SECONDS, _LONGEST_CHANGE_SECONDS)
+    _done(core, request, core.remember_undo(request.action))
+    former_end, session_ends = plan.phase_ends, plan.session_ends
+    if request.action is Action.MORE_TIME:
+        plan.phase_ends = max(former_end, state.now) + wanted  # in an overrun people mean from now on
+    else:
+        plan.phase_ends = former_end - min(wanted, _phase_left(core))
+    flexible_later = any(p.elasticity is Elasticity.FLEXIBLE for p in core.later_phases())
+    if not flexible_later:  # nothing later can give or take: the group moves the end itself
+        session_ends += plan.phase_ends - former_end
+    core.replan_later(session_ends)
+    _ask_no_more(core)
+    core.answer(
+        "time-changed", core.wording.say("time-changed", left=core.wording.minutes(_phase_left(core)))
+    )
+
+
+def _stop_reminders(core: Core, request: ev.Request) -> None:
+    _done(core, request, core.remember_undo(request.action))
+    core.state.reminders.stopped = True
+    core.withdraw("reminder")
+    core.answer("reminders-stopped", core.wording.say("reminders-stopped"))
+
+
+def _timer_only(core: Core, request: ev.Request) -> None:
+    _done(core, request)
+    state = core.state
+    state.timer_only = True
+    state.enrolment = ev.Enrolment.NONE
+    core.withdraw("reminder")
+    core.emit(ev.Forget(state.now, for_good=True))
+    core.listen()
+    if core.mode == states.NOT_STARTED:
+        core.show(core.wording.say("timer-only"))
+    else:
+        core.answer("timer-only", core.wording.say("timer-only"))
+
+
+def _undo(core: Core, request: ev.Request) -> None:
+    undo, state = core.state.undo, core.state
+    if undo is None:
+        return
+    _done(core, request)
+    state.undo = None
+    if undo.action is Action.STOP_REMINDERS:
+        state.reminders.stopped = False
+        core.withdraw("reminders-stopped")
+    elif core.mode == states.PAUSED and undo.action is Action.PAUSE:
+        resume(core)
+    else:
+        if core.mode == states.RUNNING and undo.plan.visit == state.plan.visit:
+            core.withdraw("time-changed")
+        else:
+            stop_own_voice(core)
+        core.restore_plan(undo.plan)
+        state.closing_until = None
+    core.answer("undone", core.wording.say("undone"))
+
+
+def _end(core: Core, request: ev.Request) -> None:
+    state = core.state
+    if state.confirm_end_until is not None:
+        _yes(core, request)
+        return
+    state.confirm_end_until = state.now + core.policy.undo_seconds
+    _done(core, request)
+    core.answer("ask-end", core.wording.say("ask-end"))
+
+
+def _ask_no_more(core: Core) -> None:
+    core.state.confirm_end_until = None
+    core.withdraw("ask-end")
+
+
+def _yes(core: Core, request: ev.Request) -> None:
+    if core.mode == states.PAUSED:  # so that an undo finds the time that was left
+        resume(core)
+    _done(core, request, core.remember_undo(Action.END))
+    stop_own_voice(core)
+    core.close(planned=False)
+
+
+def _no(core: Core, request: ev.Request) -> None:
+    _done(core, request)
+    _ask_no_more(core)
+
+
+_HANDLERS: dict[Action, Callable[[Core, ev.Request], None]] = {
+    Action.BEGIN: _begin,
+    Action.NEXT: _next,
+    Action.BACK: _back,
+    Action.REPEAT: _repeat,
+    Action.PHASE: _phase,
+    Action.PAUSE: _pause,
+    Action.RESUME: _resume,
+    Action.TIME_LEFT: _time_left,
+    Action.MORE_TIME: _change_time,
+    Action.LESS_TIME: _change_time,
+    Action.STOP_REMINDERS: _stop_reminders,
+    Action.TIMER_ONLY: _timer_only,
+    Action.UNDO: _undo,
+    Action.END: _end,
+    Action.YES: _yes,
+    Action.NO: _no,
+}

@@ -1,0 +1,204 @@
+"""A session: events and the time go in, effects come out. Pure and deterministic."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from voice_facilitator.session import due, floor, requests
+from voice_facilitator.session import events as ev
+from voice_facilitator.session import machine as states
+from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
+from voice_facilitator.session.events import Seconds, SpeakerState
+from voice_facilitator.session.protocol import Policy, Protocol, Wording
+from voice_facilitator.session.state import Late, Pending, from_plain, to_plain
+from voice_facilitator.session.view import View, view
+
+REMINDER_GRACE_SECONDS = 12.0  # a reminder that comes later than this would surprise
+FAULT_AGAIN_SECONDS = 60.0  # a part that comes and goes is not talked about each time
+
+
+class Session:
+    """One run of a protocol.
+
+    `handle` is given everything that happens together with the time in seconds, which never runs
+    backwards: an earlier time counts as the last one. Whatever fell due up to then happens at its own
+    moment, so one long step gives the same effects as many short ones.
+    """
+
+    def __init__(
+        self, protocol: Protocol, wording: Wording, policy: Policy, contacts: tuple[str, ...] = ()
+    ) -> None:
+        self._core = Core(protocol, wording, policy, contacts)
+
+    @classmethod
+    def restore(
+        cls,
+        data: dict[str, Any],
+        protocol: Protocol,
+        wording: Wording,
+        policy: Policy,
+        contacts: tuple[str, ...] = (),
+    ) -> Session:
+        """The session whose `snapshot` was `data`.
+
+        Raises ValueError where the data is damaged or belongs to another protocol.
+        """
+        if not isinstance(data, dict) or data.get("protocol") != protocol.name:
+            raise ValueError("the stored session belongs to another protocol")
+        state = from_plain({key: value for key, value in data.items() if key != "protocol"})
+        session = cls(protocol, wording, policy, contacts)
+        session._core = Core(protocol, wording, policy, contacts, state)
+        if not _holds_together(session._core):
+            raise ValueError("the stored session is damaged or the protocol has changed")
+        return session
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything remembered, as plain data (no audio, no voice, no words of anybody)."""
+        return {"protocol": self.protocol.name, **to_plain(self._core.state)}
+
+    def view(self) -> View:
+        return view(self._core)
+
+    @property
+    def protocol(self) -> Protocol:
+        return self._core.protocol
+
+    @property
+    def ended(self) -> bool:
+        return self._core.mode == states.ENDED
+
+    def next_moment(self) -> Seconds | None:
+        """When something will happen by itself if no event comes before, or None."""
+        return min((moment for moment, _ in due.moments(self._core)), default=None)
+
+    def handle(self, event: ev.Input, now: Seconds) -> list[ev.Effect]:
+        """Take in `event` at time `now` (seconds). Raises ValueError if `now` is not a finite number."""
+        if not math.isfinite(now):
+            raise ValueError("the time must be a finite number")
+        core = self._core
+        core.effects = []
+        due.advance(core, max(now, core.state.now))
+        self._take_in(event)
+        due.advance(core, core.state.now)
+        return core.effects
+
+    # ------------------------------------------------------------ what happens
+
+    def _take_in(self, event: ev.Input) -> None:
+        match event:
+            case ev.Request():
+                requests.apply(self._core, event)
+            case _ if self.ended:
+                pass
+            case ev.SpeakerChanged():
+                self._heard(event.who)
+            case ev.PresenterEvidence():
+                self._evidence(event)
+            case ev.EnrolmentChanged():
+                self._enrolment(event)
+            case ev.AnnouncementStarted():
+                pass
+            case ev.AnnouncementFinished():
+                due.announcement_over(self._core, event.number)
+            case ev.PartLost():
+                self._part_lost(event.part)
+            case ev.PartBack():
+                self._part_back(event.part)
+
+    def _heard(self, who: SpeakerState) -> None:
+        state = self._core.state
+        if who is not SpeakerState.SILENCE:
+            state.silent_since = None
+        elif state.who is not SpeakerState.SILENCE:
+            state.silent_since = state.now
+        state.who = who
+
+    def _evidence(self, evidence: ev.PresenterEvidence) -> None:
+        core, state = self._core, self._core.state
+        if not core.may_remind():
+            return
+        level = floor.level(
+            evidence,
+            state.reminders,
+            core.policy,
+            now=state.now,
+            phase_started=state.plan.phase_started,
+            enrolment=state.enrolment,
+        )
+        if level == 1:
+            core.emit(ev.Reminded(state.now, 1))
+            core.show(core.wording.say("reminder.screen"), core.policy.screen_seconds)
+        elif level == 2 and not any(p.key == "reminder" for p in state.waiting):
+            text = core.wording.say("reminder.voice")
+            until = state.now + REMINDER_GRACE_SECONDS
+            core.wait(Pending("reminder", text, state.now, until, late=Late.DROP, holds_silence=True))
+        elif level == 3:
+            core.emit(ev.Reminded(state.now, 3))
+
+    def _enrolment(self, event: ev.EnrolmentChanged) -> None:
+        core, state = self._core, self._core.state
+        if state.timer_only or event.quality is state.enrolment:
+            return
+        state.enrolment = event.quality
+        if event.quality in (ev.Enrolment.POOR, ev.Enrolment.AMBIGUOUS):
+            core.show(core.wording.say(f"enrolment.{event.quality.value}"))
+
+    def _part_lost(self, part: ev.Part) -> None:
+        core, state = self._core, self._core.state
+        if part in state.lost:
+            return
+        state.lost.append(part)
+        if part in (ev.Part.MICROPHONE, ev.Part.HEARING):
+            state.who = state.silent_since = None
+        core.emit(ev.Degraded(state.now, part, lost=True))
+        core.withdraw("reminder")
+        self._tell_fault(f"lost.{part.value}", f"back.{part.value}", part)
+
+    def _part_back(self, part: ev.Part) -> None:
+        core, state = self._core, self._core.state
+        if part not in state.lost:
+            return
+        state.lost.remove(part)
+        if part in (ev.Part.MICROPHONE, ev.Part.HEARING) and core.may_hear():
+            self._heard(SpeakerState.UNSURE)  # somebody may be speaking, until we have heard otherwise
+        core.emit(ev.Degraded(state.now, part, lost=False))
+        self._tell_fault(f"back.{part.value}", f"lost.{part.value}", part)
+
+    def _tell_fault(self, key: str, opposite: str, part: ev.Part) -> None:
+        """One sentence when a part fails and one when it is back, not more often than once a minute."""
+        core, state = self._core, self._core.state
+        text = core.wording.say(key)
+        core.show(text)
+        if core.withdraw(opposite):  # nobody heard of the one, so nobody needs to hear of the other
+            state.fault_told.pop(opposite, None)
+            return
+        told = state.fault_told.get(key)
+        if told is not None and state.now - told < FAULT_AGAIN_SECONDS:
+            return
+        if core.mode != states.RUNNING or ev.Part.SPEAKER in state.lost:
+            return
+        state.fault_told[key] = state.now
+        voice = ev.Part.SPEECH_ENGINE not in state.lost  # without it, the tone says: look at the display
+        until = state.now + REQUEST_GRACE_SECONDS
+        core.wait(
+            Pending(key, text, state.now, until, voice=voice, late=Late.CHIME, holds_silence=True, fault=True)
+        )
+
+
+def _holds_together(core: Core) -> bool:
+    """Whether a restored state can be gone on with."""
+    state, mode, phase, phases = core.state, core.mode, core.phase, core.protocol.phases
+    for plan in [state.plan, *([state.undo.plan] if state.undo else [])]:
+        if phase is not None and not 0 <= plan.phase_index < len(phases):
+            return False
+        if len(plan.later) != (len(phases) - 1 - plan.phase_index if phase is not None else 0):
+            return False
+    known = {states.NOT_STARTED} if phase is None else {states.PAUSED, states.CLOSING, states.ENDED}
+    if phase is not None:
+        known.add(f"{states.RUNNING}{states.SEPARATOR}{phase.name}")
+    return (
+        state.machine in known
+        and (mode == states.PAUSED) == (state.paused_at is not None)
+        and (mode == states.CLOSING) == (state.closing_until is not None)
+    )

@@ -1,0 +1,150 @@
+"""Everything a session remembers, as plain values, so that it can be stored and restored."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from voice_facilitator.session.events import Action, Enrolment, Part, Seconds, SpeakerState
+from voice_facilitator.session.machine import NOT_STARTED
+
+SNAPSHOT_VERSION = 1
+
+
+class Late(StrEnum):
+    """What becomes of an announcement that found no gap within its grace."""
+
+    DROP = "drop"  # it was shown, that is enough
+    CHIME = "chime"  # chimed, then dropped
+    SAY = "say"  # chimed, and said at the next gap
+
+
+@dataclass(slots=True)
+class Pending:
+    """An announcement that waits for a gap after `due`, until `grace_until`."""
+
+    key: str
+    text: str
+    due: Seconds
+    grace_until: Seconds
+    chime: bool = True
+    voice: bool = True
+    late: Late = Late.SAY
+    holds_silence: bool = False
+    fault: bool = False  # about a part of the program; outlives the phase
+
+
+@dataclass(slots=True)
+class Plan:
+    """Where the session stands and when things end; all times in session seconds."""
+
+    phase_index: int = -1
+    visit: int = 0  # number of this visit, so that a repeated phase has cues of its own
+    phase_started: Seconds = 0.0
+    phase_ends: Seconds = 0.0
+    later: list[Seconds] = field(default_factory=list)  # planned lengths of the phases after this one
+    cues_done: list[int] = field(default_factory=list)
+
+    @property
+    def session_ends(self) -> Seconds:
+        return self.phase_ends + sum(self.later)
+
+
+@dataclass(slots=True)
+class Undo:
+    """What a request changed, to be taken back until `until`."""
+
+    action: Action
+    until: Seconds
+    plan: Plan
+
+
+@dataclass(slots=True)
+class Reminders:
+    """What the reminder ladder remembers."""
+
+    stopped: bool = False
+    armed: bool = True
+    last_screen: Seconds | None = None
+    last_voice: Seconds | None = None
+    voice_count: int = 0
+    handed_over: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """The whole memory of a session."""
+
+    machine: str = NOT_STARTED
+    now: Seconds = 0.0
+    visits: int = 0  # phases entered so far
+    plan: Plan = field(default_factory=Plan)
+    paused_at: Seconds | None = None
+    undo: Undo | None = None
+    confirm_end_until: Seconds | None = None
+    closing_until: Seconds | None = None
+    # what is heard
+    who: SpeakerState | None = None
+    silent_since: Seconds | None = None
+    enrolment: Enrolment = Enrolment.NONE
+    timer_only: bool = False
+    reminders: Reminders = field(default_factory=Reminders)
+    presenter_of: str = ""  # the phase whose presenter is being learnt or known
+    lost: list[Part] = field(default_factory=list)
+    fault_told: dict[str, Seconds] = field(default_factory=dict)
+    # what is said and shown
+    waiting: list[Pending] = field(default_factory=list)
+    speaking: int | None = None
+    speaking_until: Seconds = 0.0  # when a missing "finished" is no longer waited for
+    quiet_since: Seconds = 0.0  # end of our last announcement
+    announced: int = 0
+    caption: str = ""
+    caption_until: Seconds = 0.0
+    line: str = ""
+    line_until: Seconds = 0.0
+
+
+def to_plain(state: State) -> dict[str, Any]:
+    """The state as JSON-ready data."""
+    return {"version": SNAPSHOT_VERSION, **dataclasses.asdict(state)}
+
+
+def from_plain(data: dict[str, Any]) -> State:
+    """Rebuild a state from `to_plain`. Raises ValueError for data of another shape."""
+    plain = dict(data)
+    if plain.pop("version", None) != SNAPSHOT_VERSION:
+        raise ValueError("the stored session comes from another version")
+    try:
+        state = _built(State, plain)
+    except (KeyError, TypeError, OverflowError, ValueError) as error:
+        raise ValueError("the stored session is damaged") from error
+    assert isinstance(state, State)
+    return state
+
+
+def _built(kind: Any, value: Any) -> Any:
+    """`value` as the type `kind`, strictly: a resume file may be damaged anywhere."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    built = value
+    if type(None) in arguments:
+        built = None if value is None else _built(arguments[0], value)
+    elif origin is list and isinstance(value, list):
+        built = [_built(arguments[0], item) for item in value]
+    elif origin is dict and isinstance(value, dict):
+        built = {_built(arguments[0], key): _built(arguments[1], item) for key, item in value.items()}
+    elif dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        hints = typing.get_type_hints(kind)
+        if set(value) != set(hints):
+            raise ValueError(f"these are not the fields of {kind}")
+        built = kind(**{name: _built(hint, value[name]) for name, hint in hints.items()})  # type: ignore[operator]
+    elif kind is float and type(value) in (int, float) and math.isfinite(value):
+        built = float(value)
+    elif isinstance(kind, type) and issubclass(kind, StrEnum):
+        built = kind(value)
+    elif type(value) is not kind:
+        raise ValueError(f"{value!r} does not belong there")
+    return built

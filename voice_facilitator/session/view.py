@@ -1,0 +1,74 @@
+"""What a display needs to know about a session, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voice_facilitator.session import machine as states
+from voice_facilitator.session.core import Core
+from voice_facilitator.session.events import Action, Enrolment, Floor, Part, Seconds, SpeakerState
+from voice_facilitator.session.requests import allowed
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The state of a session for people. Lengths in seconds."""
+
+    mode: str
+    protocol_title: str
+    phase: str
+    phase_title: str
+    hint: str
+    floor: Floor
+    phase_seconds: Seconds
+    phase_left: Seconds  # below 0 while the end of the phase waits for a gap
+    session_left: Seconds
+    later: tuple[tuple[str, Seconds], ...]  # titles and planned lengths of what comes next
+    who: SpeakerState | None
+    waits_for_gap: bool
+    speaking: bool
+    caption: str
+    line: str
+    enrolment: Enrolment
+    reminders: bool
+    timer_only: bool
+    lost: tuple[Part, ...]
+    undo_left: Seconds
+    asks_to_end: bool
+    allowed: frozenset[Action]
+
+
+def view(core: Core) -> View:
+    """The state at the time of the last `handle`."""
+    state, plan, phase = core.state, core.state.plan, core.phase
+    running = core.mode in (states.RUNNING, states.PAUSED)
+    now = state.paused_at if state.paused_at is not None else state.now
+    if phase is None:
+        later = tuple((p.title, p.seconds) for p in core.protocol.phases)
+    else:
+        later = tuple((p.title, s) for p, s in zip(core.later_phases(), plan.later, strict=True))
+    shown = phase if running else None
+    return View(
+        mode=core.mode,
+        protocol_title=core.protocol.title,
+        phase=shown.name if shown else "",
+        phase_title=shown.title if shown else "",
+        hint=shown.hint if shown else "",
+        floor=shown.floor if shown else Floor.EVERYONE,
+        phase_seconds=plan.phase_ends - plan.phase_started if shown else 0.0,
+        phase_left=plan.phase_ends - now if shown else 0.0,
+        session_left=core.protocol.seconds if phase is None else max(0.0, plan.session_ends - now),
+        later=later if core.mode not in (states.CLOSING, states.ENDED) else (),
+        who=state.who,
+        waits_for_gap=bool(shown) and core.mode == states.RUNNING and now >= plan.phase_ends,
+        speaking=state.speaking is not None,
+        caption=state.caption if state.speaking is not None or state.now < state.caption_until else "",
+        line=state.line if state.now < state.line_until else "",
+        enrolment=state.enrolment,
+        reminders=core.may_remind(),
+        timer_only=state.timer_only,
+        lost=tuple(state.lost),
+        undo_left=max(0.0, state.undo.until - state.now) if state.undo else 0.0,
+        asks_to_end=state.confirm_end_until is not None,
+        allowed=allowed(core),
+    )

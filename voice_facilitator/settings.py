@@ -1,0 +1,81 @@
+"""Every setting with its type and limits. The defaults and their reasons stand in `config/settings.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from voice_facilitator import checked_toml
+from voice_facilitator.resources import shipped, user_settings_file
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SessionSettings(Section):
+    protocol: str
+    support_contacts: list[str] = Field(max_length=8)
+    gap_seconds: float = Field(ge=0.5, le=10)
+    held_silence_seconds: float = Field(ge=2, le=120)
+    undo_seconds: float = Field(ge=3, le=60)
+
+
+class ReminderSettings(Section):
+    """The reminder ladder; strengths are those of `PresenterEvidence`."""
+
+    quiet_start_seconds: float = Field(ge=0, le=300)
+    least_speech_seconds: float = Field(ge=1, le=20)
+    screen_strength: float = Field(ge=0.1, le=10)
+    screen_seconds: float = Field(ge=3, le=60)
+    voice_strength: float = Field(ge=0.1, le=10)
+    voice_speech_seconds: float = Field(ge=2, le=60)
+    voice_every_seconds: float = Field(ge=60, le=3600)
+    voice_at_most: int = Field(ge=0, le=5)
+
+
+class HearingSettings(Section):
+    microphone: str  # part of the device's name; empty is the system's default
+    silent_microphone_seconds: float = Field(ge=0, le=600)
+    voice_model: str  # name in the models' manifest; empty is the default one
+    speech_threshold: float = Field(ge=0.05, le=0.95)
+    speech_hold_seconds: float = Field(ge=0, le=1)
+    gate_tail_seconds: float = Field(ge=0, le=3)
+
+
+class SpeakingSettings(Section):
+    speaker: str  # part of the device's name; empty is the system's default
+    voice: str  # part of the voice's name or id; empty is the engine's default for the language
+    language: str
+    words_per_minute: int = Field(ge=80, le=300)
+    volume: float = Field(ge=0.05, le=1)
+    chime_volume: float = Field(ge=0, le=1)
+
+
+class Settings(Section):
+    session: SessionSettings
+    reminders: ReminderSettings
+    hearing: HearingSettings
+    speaking: SpeakingSettings
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """The shipped defaults, with the user's own file laid over them.
+
+    `path`: the user's file; by default the one in the user's configuration folder, if there is one.
+    Raises FacilitatorError or checked_toml.FileMistakes.
+    """
+    code = "settings"
+    defaults = checked_toml.read_text(shipped("config", "settings.toml"), code)
+    own = path or (user_settings_file() if user_settings_file().is_file() else None)
+    if own is None:
+        return checked_toml.parse(defaults, Settings, code, "settings.toml")
+    text = checked_toml.read_text(own, code)
+    merged = checked_toml.parse_toml(defaults, code, "settings.toml")
+    for section, values in checked_toml.parse_toml(text, code, str(own)).items():
+        if isinstance(values, dict) and isinstance(merged.get(section), dict):
+            merged[section] = merged[section] | values
+        else:
+            merged[section] = values
+    return checked_toml.check(merged, text, Settings, code, str(own))

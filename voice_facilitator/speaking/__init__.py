@@ -1,0 +1,1 @@
+"""Speaking: renders the announcements and plays them over the room's speaker."""
