@@ -23,8 +23,8 @@ _SLICE_SECONDS = 0.05
 class Renderer:
     """Keeps sentences ready.
 
-    `on_engine(works)` and `on_progress(done, total)` are called from threads of this class. `on_engine` may
-    repeat itself.
+    `on_engine(works)` and `on_progress(done, total)` are called from threads of this class, one at a time and
+    in the order of what they report; they must be quick. `on_engine` may repeat itself.
     """
 
     def __init__(
@@ -132,12 +132,12 @@ class Renderer:
                 self._nothing_to_say.add(text)
             else:
                 self._note_failure(text, for_good=error != "speech-failed")
-            done = sum(t in self._ready or t in self._nothing_to_say for t in self._prepared)
+            if speech is not None:
+                self._on_engine(True)
+            if text in self._prepared:
+                done = sum(t in self._ready or t in self._nothing_to_say for t in self._prepared)
+                self._on_progress(done, len(self._prepared))
             self._change.notify_all()
-        if speech is not None:
-            self._on_engine(True)
-        if text in self._prepared:
-            self._on_progress(done, len(self._prepared))
 
     def _keep(self, text: str, speech: Speech) -> None:
         self._works = True
