@@ -1,0 +1,65 @@
+"""The command line. Data goes to stdout, everything else to stderr; exit codes stand in the README."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from voice_facilitator import __version__
+from voice_facilitator.cli import catalogue, machine, sessions
+from voice_facilitator.cli.options import say
+from voice_facilitator.errors import ExitCode, FacilitatorError
+
+
+def _exit_with(code: int | None, **_: object) -> None:
+    raise typer.Exit(code or ExitCode.OK)
+
+
+app = typer.Typer(
+    name="voice-facilitator",
+    result_callback=_exit_with,  # commands return their exit code
+    help="Keeps the frame of a Balint group: time, turns and gentle reminders. Offline; nothing is recorded.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+protocols_app = typer.Typer(help="The session formats.", no_args_is_help=True)
+app.add_typer(sessions.app)
+app.add_typer(catalogue.protocols, name="protocols")
+app.add_typer(catalogue.models, name="models")
+app.add_typer(machine.app)
+
+
+def main() -> None:
+    """The entry point: runs a command and turns errors into a message, a hint and an exit code."""
+    try:
+        app()
+    except FacilitatorError as error:
+        _fail(error)
+
+
+def _fail(error: FacilitatorError) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
+    say(f"Error ({error.code}): {error.message}", style="bold")
+    if error.hint:
+        say(error.hint)
+    sys.exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"voice-facilitator {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version

@@ -1,0 +1,95 @@
+"""The commands about this machine: devices, voices, doctor."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from voice_facilitator.cli.options import (
+    STDOUT,
+    JsonOption,
+    SettingsOption,
+    print_json,
+    settings_with,
+)
+from voice_facilitator.errors import ExitCode
+
+# Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
+# help, version and shell completion answer at once.
+# ruff: noqa: PLC0415
+
+app = typer.Typer()
+
+
+@app.command()
+def devices(as_json: JsonOption = False) -> int:
+    """The microphones and speakers of this machine."""
+    from voice_facilitator import soundcard
+
+    found = soundcard.devices()
+    if as_json:
+        print_json([dataclasses.asdict(device) for device in found])
+        return ExitCode.OK
+    if not found:
+        soundcard.find("", "input")  # says what is missing and what to do
+    table = Table("Name", "Direction", "Rate", "Channels", "Default", "System")
+    for device in found:
+        default = "default" if device.is_default else ""
+        direction = "microphone" if device.direction == "input" else "speaker"
+        table.add_row(
+            device.name, direction, f"{device.rate} Hz", str(device.channels), default, device.host_api
+        )
+    STDOUT.print(table)
+    return ExitCode.OK
+
+
+@app.command()
+def voices(
+    say: Annotated[str | None, typer.Option(help="Listen to this voice (part of its name).")] = None,
+    text: Annotated[
+        str, typer.Option(help="What it says.")
+    ] = "The story is yours now. You have 6 minutes, just as it comes to you.",
+    speaker: Annotated[str | None, typer.Option(help="Part of the speaker's name.")] = None,
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """The voices of this machine; --say lets you listen to one."""
+    from voice_facilitator.speaking import listing
+
+    settings = settings_with(settings_file, speaker=speaker).speaking
+    if say is not None:
+        listing.sample(say, text, settings)
+        return ExitCode.OK
+    found = listing.voices(settings)
+    if as_json:
+        print_json([dataclasses.asdict(voice) for voice in found])
+        return ExitCode.OK
+    chosen = listing.chosen(settings)
+    table = Table("Name", "Language", "Id", "")
+    for voice in found:
+        table.add_row(voice.name, voice.language, voice.id, "chosen" if voice == chosen else "")
+    STDOUT.print(table)
+    return ExitCode.OK
+
+
+@app.command()
+def doctor(settings_file: SettingsOption = None, as_json: JsonOption = False) -> int:
+    """Say what works, and what to do about what does not."""
+    from voice_facilitator.app.doctor import Health, examine
+
+    findings = []
+    marks = {Health.GOOD: "good", Health.NOTE: "note", Health.BAD: "BAD "}
+    for finding in examine(settings_file):
+        findings.append(finding)
+        if not as_json:
+            print(f"{marks[finding.health]}  {finding.what}: {finding.text}")
+            if finding.hint:
+                print(f"      {finding.hint}")
+            sys.stdout.flush()
+    if as_json:
+        print_json([finding.as_dict() for finding in findings])
+    return ExitCode.FAILED if any(f.health is Health.BAD for f in findings) else ExitCode.OK

@@ -1,0 +1,98 @@
+"""What the commands share: options, the two consoles, settings, the event log and progress lines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from voice_facilitator.errors import ExitCode, FacilitatorError
+
+# Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
+# help, version and shell completion answer at once.
+# ruff: noqa: PLC0415
+
+STDERR = Console(stderr=True)
+STDOUT = Console()
+
+SettingsOption = Annotated[
+    Path | None, typer.Option("--settings", help="Your settings file instead of the usual one.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option("--protocol", "-p", help="Name or file of a protocol; the one in the settings otherwise."),
+]
+EventsOption = Annotated[
+    Path | None, typer.Option("--events", help='Write the event log (JSON lines) here; "-" is stdout.')
+]
+
+
+def say(text: str, *, style: str | None = None) -> None:
+    """Tell people something, on stderr; long lines are left to the terminal."""
+    STDERR.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def settings_with(file: Path | None, *, microphone: str | None = None, speaker: str | None = None) -> Any:
+    from voice_facilitator.settings import load_settings
+
+    settings = load_settings(file)
+    if microphone is not None:
+        hearing = settings.hearing.model_copy(update={"microphone": microphone})
+        settings = settings.model_copy(update={"hearing": hearing})
+    if speaker is not None:
+        speaking = settings.speaking.model_copy(update={"speaker": speaker})
+        settings = settings.model_copy(update={"speaking": speaking})
+    return settings
+
+
+@contextlib.contextmanager
+def event_log(path: Path | None) -> Iterator[list[Any]]:
+    """The sinks that write the event log: none, one to a file, or one to stdout."""
+    from voice_facilitator.app.eventlog import EventLog
+
+    if path is None:
+        yield []
+    elif str(path) == "-":
+        yield [EventLog(sys.stdout)]
+    else:
+        try:
+            stream = path.open("w", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise FacilitatorError(
+                "events-file",
+                f"The event log cannot be written to {path}: {error.strerror}.",
+                "Name another file.",
+                exit_code=ExitCode.BAD_FILE,
+            ) from error
+        with stream:
+            yield [EventLog(stream)]
+
+
+def progress_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=STDERR, transient=True
+    )
+
+
+@contextlib.contextmanager
+def counted(what: str) -> Iterator[Any]:
+    """A line that counts up until the session's own screen takes over."""
+    shown = STDERR.is_terminal
+
+    def on_progress(done: int, total: int) -> None:
+        if shown and done <= 2:
+            say(f"{what} ... {done} of {total}")
+
+    yield on_progress

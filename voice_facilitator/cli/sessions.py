@@ -1,0 +1,177 @@
+"""The commands that hold, show or replay a session."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from voice_facilitator.cli.options import (
+    STDERR,
+    STDOUT,
+    EventsOption,
+    JsonOption,
+    ProtocolOption,
+    SettingsOption,
+    counted,
+    event_log,
+    print_json,
+    progress_bar,
+    say,
+    settings_with,
+)
+from voice_facilitator.errors import ExitCode, FacilitatorError
+
+# Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
+# help, version and shell completion answer at once.
+# ruff: noqa: PLC0415
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    protocol: ProtocolOption = None,
+    settings_file: SettingsOption = None,
+    microphone: Annotated[str | None, typer.Option(help="Part of the microphone's name.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Part of the speaker's name.")] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="Hear this recording, in real time, instead of a microphone.")
+    ] = None,
+    begin_after: Annotated[
+        float | None, typer.Option(min=0, help="Begin by itself so many seconds after everything is ready.")
+    ] = None,
+    timer_only: Annotated[
+        bool, typer.Option("--timer-only", help="Only keep the time: tell no voices apart.")
+    ] = False,
+    events: EventsOption = None,
+) -> int:
+    """Hold a live session."""
+    from voice_facilitator import protocols as protocol_files
+    from voice_facilitator import soundcard
+    from voice_facilitator.app.live import LiveSession
+    from voice_facilitator.app.report import Report
+    from voice_facilitator.app.setting_up import new_session
+    from voice_facilitator.display.terminal import make_screen
+    from voice_facilitator.hearing.process import File, HearingProcess, Microphone
+    from voice_facilitator.hearing.voice_model import load_voice_model
+    from voice_facilitator.speaking.process import SpeakingProcess
+
+    settings = settings_with(settings_file, microphone=microphone, speaker=speaker)
+    if begin_after is None and not sys.stdin.isatty():
+        raise typer.BadParameter("there is no keyboard here to begin with: give --begin-after SECONDS.")
+    format_ = protocol_files.load(protocol or settings.session.protocol)
+    if not timer_only:
+        load_voice_model(settings.hearing)
+    source: File | Microphone = Microphone(settings.hearing.microphone)
+    if audio is not None:
+        source = File(audio, paced=True)
+    elif not timer_only:
+        _microphone_there(soundcard, settings.hearing.microphone)
+    session = new_session(settings, format_)
+    report = Report(format_)
+    with event_log(events) as sinks, counted("Preparing the announcements") as on_progress:
+        live = LiveSession(
+            session,
+            lambda put: HearingProcess(source, settings.hearing, put),
+            lambda put: SpeakingProcess(settings.speaking, put),
+            make_screen(STDERR),
+            [report, *sinks],
+            sentences=protocol_files.sentences_of(
+                format_,
+                protocol_files.load_wording(format_.language),
+                tuple(settings.session.support_contacts),
+            ),
+            on_progress=on_progress,
+            begin_after_seconds=begin_after,
+            timer_only=timer_only,
+        )
+        code = live.run()
+    STDERR.print(report.as_table())
+    say("Nothing was kept: no sound, no voices, no words.")
+    return code
+
+
+def _microphone_there(soundcard: Any, name: str) -> None:
+    try:
+        soundcard.find(name, "input")
+    except FacilitatorError as error:
+        error.hint += " To only keep the time: voice-facilitator run --timer-only"
+        raise
+
+
+@app.command()
+def demo(
+    settings_file: SettingsOption = None,
+    silent: Annotated[bool, typer.Option("--silent", help="Make no sound.")] = False,
+    events: EventsOption = None,
+) -> int:
+    """Watch a whole session in two minutes, played by synthetic voices."""
+    from voice_facilitator.app import demo as demo_session
+
+    with event_log(events) as sinks:
+        return demo_session.run(settings_with(settings_file), STDERR, silent=silent, sinks=sinks)
+
+
+@app.command()
+def replay(
+    audio: Annotated[Path, typer.Argument(help="WAV, FLAC or OGG of a recorded room.")],
+    protocol: ProtocolOption = None,
+    script: Annotated[
+        Path | None, typer.Option("--script", "-s", help="Timed inputs, one JSON object a line.")
+    ] = None,
+    events: EventsOption = Path("-"),
+    settings_file: SettingsOption = None,
+) -> int:
+    """Run a recorded room through hearing and session, faster than real time."""
+    from voice_facilitator import protocols as protocol_files
+    from voice_facilitator.app import script as scripts
+    from voice_facilitator.app.replay import Replay
+    from voice_facilitator.app.report import Report
+    from voice_facilitator.app.setting_up import new_session
+    from voice_facilitator.hearing.pipeline import Hearing
+    from voice_facilitator.hearing.source import FileSource
+    from voice_facilitator.hearing.voice_model import load_voice_model
+
+    settings = settings_with(settings_file)
+    format_ = protocol_files.load(protocol or settings.session.protocol)
+    timed = scripts.load(script, format_) if script else None
+    voices = load_voice_model(settings.hearing)
+    source = FileSource(audio)
+    report = Report(format_)
+    with event_log(events) as sinks, progress_bar() as progress:
+        hearing = Hearing(settings.hearing, voices.encoder, voices.cohort, voices.rule)
+        session = new_session(settings, format_, moves_by_itself=not scripts.names_phases(timed))
+        run_ = Replay(session, hearing, timed, [report, *sinks])
+        task = progress.add_task(f"Replaying {audio.name}", total=source.seconds)
+        try:
+            run_.run(source, lambda seconds: progress.update(task, completed=seconds))
+        finally:
+            source.close()
+    STDERR.print(report.as_table())
+    return ExitCode.OK
+
+
+@app.command()
+def rehearse(
+    protocol: Annotated[str | None, typer.Argument(help="Name or file of a protocol.")] = None,
+    speak: Annotated[bool, typer.Option("--speak", help="Say them over the speaker.")] = False,
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """The announcements of a protocol, printed or spoken, without the waiting between them."""
+    from voice_facilitator import protocols as protocol_files
+    from voice_facilitator.app import rehearse as rehearsal
+
+    settings = settings_with(settings_file)
+    format_ = protocol_files.load(protocol or settings.session.protocol)
+    found = rehearsal.lines(format_, settings)
+    if as_json:
+        print_json([line.as_dict() for line in found])
+        return ExitCode.OK
+    if speak:
+        return rehearsal.speak(found, settings, STDERR)
+    rehearsal.show(found, format_, STDOUT)
+    return ExitCode.OK
