@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from voice_facilitator import checked_toml
 from voice_facilitator.resources import shipped, user_settings_file
+from voice_facilitator.session.events import Action
 
 
 class Section(BaseModel):
@@ -44,6 +45,17 @@ class HearingSettings(Section):
     gate_tail_seconds: float = Field(ge=0, le=3)
 
 
+class CommandSettings(Section):
+    engine: str  # a recogniser's name, a folder, "pocketsphinx" or "none"; empty: the best one here
+    language: str  # empty is the protocol's
+    prefix: str = Field(pattern=r"^[a-zäöüß']*$", max_length=30)  # empty is the language's own
+    without_prefix: list[Action] = Field(max_length=16)
+    margin: float = Field(ge=-10, le=10)
+    pause_before_seconds: float = Field(ge=0.3, le=3)
+    pause_after_seconds: float = Field(ge=0.3, le=2)
+    longest_seconds: float = Field(ge=1.5, le=8)
+
+
 class SpeakingSettings(Section):
     speaker: str  # part of the device's name; empty is the system's default
     voice: str  # part of the voice's name or id; empty is the engine's default for the language
@@ -57,6 +69,7 @@ class Settings(Section):
     session: SessionSettings
     reminders: ReminderSettings
     hearing: HearingSettings
+    commands: CommandSettings
     speaking: SpeakingSettings
 
 

@@ -18,6 +18,7 @@ class Ears(Protocol):
     def listen(self, effect: ev.Listen) -> None: ...
     def forget(self, for_good: bool) -> None: ...
     def gate(self, closed: bool) -> None: ...
+    def allow(self, actions: frozenset[ev.Action]) -> None: ...
 
 
 class Mouth(Protocol):
@@ -35,6 +36,7 @@ class Conductor:
         self._ears = ears
         self._mouth = mouth
         self._sinks = sinks
+        self._allowed: frozenset[ev.Action] = frozenset()
 
     def take(self, event: ev.Input, now: Seconds) -> None:
         """Something happened at `now` (seconds of the session)."""
@@ -49,6 +51,9 @@ class Conductor:
             self._tell(effect.at, effect)
         if not told:
             self._tell(now, event)
+        if (allowed := self.session.allowed()) != self._allowed:
+            self._allowed = allowed
+            self._ears.allow(allowed)
 
     def _gate(self, event: ev.Input) -> None:
         if isinstance(event, ev.AnnouncementStarted):

@@ -49,6 +49,9 @@ class _Ears:
     def gate(self, closed: bool) -> None:
         self._hearing.gate(closed)
 
+    def allow(self, actions: frozenset[ev.Action]) -> None:
+        self._hearing.allow(actions)
+
 
 class LiveSession:
     """One live session. Make it with parts that are not started yet, then call `run` once."""

@@ -36,6 +36,9 @@ class ReplayEars:
     def gate(self, closed: bool) -> None:
         del closed
 
+    def allow(self, actions: frozenset[Action]) -> None:
+        self._hearing.allow(actions)
+
 
 class SilentMouth:
     """Says nothing, but takes as long as saying it would."""

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from voice_facilitator import protocols
+from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing import command_engines
+from voice_facilitator.hearing.command_engines import CommandSetup
 from voice_facilitator.session import Policy, Protocol, Session
 from voice_facilitator.settings import Settings
+
+
+def commands_of(
+    settings: Settings, protocol: Protocol, tell: Callable[[str], None] = lambda _: None
+) -> CommandSetup | None:
+    """What is to be understood by voice; None where nothing can be, and then people are told why."""
+    setup = CommandSetup(settings.commands, protocol.language)
+    try:
+        return setup if command_engines.choose(setup) is not None else None
+    except FacilitatorError as error:
+        tell(f"{error.message} {error.hint}")
+        return None
 
 
 def policy_of(settings: Settings, *, moves_by_itself: bool = True) -> Policy:

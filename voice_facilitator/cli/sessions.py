@@ -53,7 +53,7 @@ def run(
     from voice_facilitator import soundcard
     from voice_facilitator.app.live import LiveSession
     from voice_facilitator.app.report import Report
-    from voice_facilitator.app.setting_up import new_session
+    from voice_facilitator.app.setting_up import commands_of, new_session
     from voice_facilitator.display.terminal import make_screen
     from voice_facilitator.hearing.process import File, HearingProcess, Microphone
     from voice_facilitator.hearing.voice_model import load_voice_model
@@ -71,11 +71,12 @@ def run(
     elif not timer_only:
         _microphone_there(soundcard, settings.hearing.microphone)
     session = new_session(settings, format_)
+    commands = commands_of(settings, format_, say)
     report = Report(format_)
     with event_log(events) as sinks, counted("Preparing the announcements") as on_progress:
         live = LiveSession(
             session,
-            lambda put: HearingProcess(source, settings.hearing, put),
+            lambda put: HearingProcess(source, settings.hearing, put, commands=commands),
             lambda put: SpeakingProcess(settings.speaking, put),
             make_screen(STDERR),
             [report, *sinks],
@@ -130,7 +131,8 @@ def replay(
     from voice_facilitator.app import script as scripts
     from voice_facilitator.app.replay import Replay
     from voice_facilitator.app.report import Report
-    from voice_facilitator.app.setting_up import new_session
+    from voice_facilitator.app.setting_up import commands_of, new_session
+    from voice_facilitator.hearing.command_engines import load_listener
     from voice_facilitator.hearing.pipeline import Hearing
     from voice_facilitator.hearing.source import FileSource
     from voice_facilitator.hearing.voice_model import load_voice_model
@@ -139,10 +141,13 @@ def replay(
     format_ = protocol_files.load(protocol or settings.session.protocol)
     timed = scripts.load(script, format_) if script else None
     voices = load_voice_model(settings.hearing)
+    # Where the script says when each phase began, what was said to the program then must not move it again.
+    setup = None if scripts.names_phases(timed) else commands_of(settings, format_, say)
+    commands = load_listener(setup, settings.hearing.speech_hold_seconds) if setup else None
     source = FileSource(audio)
     report = Report(format_)
     with event_log(events) as sinks, progress_bar() as progress:
-        hearing = Hearing(settings.hearing, voices.encoder, voices.cohort, voices.rule)
+        hearing = Hearing(settings.hearing, voices.encoder, voices.cohort, voices.rule, commands)
         session = new_session(settings, format_, moves_by_itself=not scripts.names_phases(timed))
         run_ = Replay(session, hearing, timed, [report, *sinks])
         task = progress.add_task(f"Replaying {audio.name}", total=source.seconds)

@@ -35,6 +35,7 @@ _LOST = {
     Part.MICROPHONE: "microphone lost",
     Part.HEARING: "listening stopped",
     Part.VOICE_MODEL: "cannot tell voices apart",
+    Part.COMMANDS: "does not understand spoken commands",
     Part.SPEAKER: "speaker lost",
     Part.SPEECH_ENGINE: "no spoken words",
 }

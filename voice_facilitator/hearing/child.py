@@ -20,12 +20,14 @@ from pathlib import Path
 
 from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing.command_engines import CommandSetup, load_listener
+from voice_facilitator.hearing.commands import CommandListener
 from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.hearing.microphone import MicrophoneSource, MicrophoneWedgedError
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import ArraySource, AudioSource, FileSource
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
-from voice_facilitator.session.events import Forget, Input, Listen, Part, PartBack, PartLost, Seconds
+from voice_facilitator.session.events import Action, Forget, Input, Listen, Part, PartBack, PartLost, Seconds
 from voice_facilitator.settings import HearingSettings
 
 EXIT_WEDGED = 71  # the sound system hangs: start a new process
@@ -71,7 +73,14 @@ class Stop:
     """Wipe everything and end."""
 
 
-Control = Listen | Forget | Gate | Stop
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """What can be asked for by voice from now on."""
+
+    actions: frozenset[Action]
+
+
+Control = Listen | Forget | Gate | Allow | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,7 @@ class Setup:
     settings: HearingSettings
     start_seconds: Seconds
     models: Path | None
+    commands: CommandSetup | None = None
 
 
 def run(controls: Connection, messages: Connection, setup: Setup) -> None:
@@ -188,7 +198,7 @@ def run(controls: Connection, messages: Connection, setup: Setup) -> None:
 
 def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
     start = setup.start_seconds
-    hearing = _make_hearing(setup.settings, outbox, setup.models)
+    hearing = _make_hearing(setup, outbox)
     audio = make_source(setup.source, setup.settings, start)
     inbox = _Inbox(controls)
     was_lost = False
@@ -229,16 +239,29 @@ def _until_stopped(audio: AudioSource, inbox: _Inbox, hearing: Hearing) -> Itera
         yield block
 
 
-def _make_hearing(settings: HearingSettings, outbox: _Outbox, models: Path | None) -> Hearing:
+def _make_hearing(setup: Setup, outbox: _Outbox) -> Hearing:
+    settings = setup.settings
+    commands = _make_commands(setup, outbox)
     try:
-        model: VoiceModel | None = load_voice_model(settings, models)
+        model: VoiceModel | None = load_voice_model(settings, setup.models)
     except FacilitatorError as error:
         outbox.put(Failed(error))
         outbox.put(Heard(0.0, PartLost(Part.VOICE_MODEL)))
         model = None
     if model is None:
-        return Hearing(settings, None)
-    return Hearing(settings, model.encoder, model.cohort, model.rule)
+        return Hearing(settings, None, commands=commands)
+    return Hearing(settings, model.encoder, model.cohort, model.rule, commands)
+
+
+def _make_commands(setup: Setup, outbox: _Outbox) -> CommandListener | None:
+    if setup.commands is None:
+        return None
+    try:
+        return load_listener(setup.commands, setup.settings.speech_hold_seconds, setup.models)
+    except FacilitatorError as error:
+        outbox.put(Failed(error))
+        outbox.put(Heard(0.0, PartLost(Part.COMMANDS)))
+        return None
 
 
 class _Inbox:
@@ -266,6 +289,8 @@ class _Inbox:
                     hearing.forget(for_good)
                 case Gate(closed):
                     hearing.gate(closed)
+                case Allow(actions):
+                    hearing.allow(actions)
                 case Stop():
                     self.stopped = True
 

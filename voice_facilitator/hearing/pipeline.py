@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
+from voice_facilitator.hearing.commands import CommandListener
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Floats, SpeakerEncoder
 from voice_facilitator.hearing.presenter import PresenterModel
 from voice_facilitator.hearing.turns import Turns
@@ -48,6 +49,7 @@ class Frame:
     full: Floats | None = None  # voice of the last 1.6 s
     fresh: Floats | None = None  # voice of what was said since the last short pause, if less than 1.6 s
     fresh_seconds: Seconds = 0.0  # length of that
+    sound: Floats | None = None  # the chunk itself, for commands
 
 
 class Hearing:
@@ -59,8 +61,10 @@ class Hearing:
         encoder: SpeakerEncoder | None,
         cohort: Cohort | None = None,
         rule: Rule | None = None,
+        commands: CommandListener | None = None,
     ) -> None:
         """Without an encoder it tells speech from silence only, and any speech is `unsure`."""
+        self._commands = commands
         self._encoder = encoder
         self._activity = VoiceActivity(settings.speech_threshold, settings.speech_hold_seconds)
         self._tail = settings.gate_tail_seconds
@@ -122,11 +126,18 @@ class Hearing:
         """Overwrite every voice. `for_good`: learn none again (timer only)."""
         if self._model is not None:
             self._model.forget()
+        if self._commands is not None:
+            self._commands.forget()
         self._window[:] = 0
         self._pending[:] = 0
         self._usable_from = self.time
         self._turns.end()
         self._timer_only = self._timer_only or for_good
+
+    def allow(self, actions: frozenset[events.Action]) -> None:
+        """These can be asked for by voice now."""
+        if self._commands is not None:
+            self._commands.allow(actions)
 
     def say_again(self) -> None:
         """Report who is heard even if that has not changed: after a gap in the audio nobody knows."""
@@ -190,6 +201,7 @@ class Hearing:
                 Frame(
                     time=(self._analysed + k + 1) * CHUNK_SECONDS,
                     speech=bool(speech[WINDOW_CHUNKS + k]),
+                    sound=batch[k * CHUNK : (k + 1) * CHUNK],
                     level=levels[k],
                     full=voices.get((k, True), (None, 0))[0],
                     fresh=fresh_voice,
@@ -218,7 +230,11 @@ class Hearing:
         self._decided += 1
         self.level = frame.level
         out: list[Input] = []
-        if self._gated or frame.time <= self._usable_from:
+        own_voice = self._gated or frame.time <= self._usable_from
+        if self._commands is not None and frame.sound is not None:
+            command = self._commands.hear(frame.sound, speech=frame.speech, own_voice=own_voice)
+            out += [command] if command is not None else []
+        if own_voice:
             if self._gated:
                 self._usable_from = frame.time
             self._turns.end()

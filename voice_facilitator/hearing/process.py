@@ -20,8 +20,10 @@ from typing import Any
 
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import child
-from voice_facilitator.hearing.child import Array, File, Gate, Microphone, Source, Stop
+from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Source, Stop
+from voice_facilitator.hearing.command_engines import CommandSetup
 from voice_facilitator.session.events import (
+    Action,
     Enrolment,
     EnrolmentChanged,
     Forget,
@@ -31,6 +33,7 @@ from voice_facilitator.session.events import (
     PartBack,
     PartLost,
     PresenterEvidence,
+    Request,
     Seconds,
     SpeakerChanged,
 )
@@ -42,7 +45,7 @@ _START_SECONDS = 60.0  # a slow small computer reading its models from a card
 _HANG_SECONDS = 8.0  # without a sign of life
 _BACKOFF_SECONDS = (0.2, 1.0, 3.0, 10.0, 30.0)
 _STEADY_SECONDS = 300.0  # having run so long, a crash counts as the first one again
-_MAY_CROSS = (SpeakerChanged, PresenterEvidence, EnrolmentChanged, PartLost, PartBack)
+_MAY_CROSS = (SpeakerChanged, PresenterEvidence, EnrolmentChanged, PartLost, PartBack, Request)
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -71,13 +74,19 @@ class HearingProcess:
         *,
         on_end: Callable[[], None] = lambda: None,
         models: Path | None = None,
+        commands: CommandSetup | None = None,
     ) -> None:
-        """on_end: a file or array is over (once). models: where the models lie, if not in the usual place."""
+        """on_end: a file or array is over (once). models: where the models lie, if not in the usual place.
+
+        commands: what to understand by voice; None for nothing.
+        """
+        self._commands = commands
         self._source, self._settings, self._models = source, settings, models
         self._on_event, self._on_end = on_event, on_end
         self._lock = threading.Lock()
         self._listen: Listen | None = None
         self._gate = Gate(False)
+        self._allow = Allow(frozenset())
         self._forget: Forget | None = None
         self._process: Any = None
         self._controls: Connection | None = None
@@ -128,6 +137,12 @@ class HearingProcess:
             self._gate = Gate(closed)
             self._pass_on(self._gate)
 
+    def allow(self, actions: frozenset[Action]) -> None:
+        """These can be asked for by voice from now on."""
+        with self._lock:
+            self._allow = Allow(actions)
+            self._pass_on(self._allow)
+
     def stop(self, limit_seconds: float = 3.0) -> None:
         """Wipe the voices and end the child; killed if it does not obey. Never hangs, may be called twice."""
         self._stopping.set()
@@ -166,7 +181,7 @@ class HearingProcess:
         context = multiprocessing.get_context("spawn")
         controls_out, self_controls = context.Pipe(duplex=False)
         self_messages, messages_in = context.Pipe(duplex=False)
-        setup = child.Setup(self._source, self._settings, self.position, self._models)
+        setup = child.Setup(self._source, self._settings, self.position, self._models, self._commands)
         process = context.Process(
             target=child.run,
             name="voice-facilitator-hearing",
@@ -180,7 +195,12 @@ class HearingProcess:
         with self._lock:
             self._process, self._controls = process, self_controls
             # Its memory is empty: what the session wants has to be said again.
-            for control in (self._forget, self._listen, self._gate if self._gate.closed else None):
+            for control in (
+                self._forget,
+                self._listen,
+                self._allow,
+                self._gate if self._gate.closed else None,
+            ):
                 if isinstance(control, Listen):
                     self._pass_on(replace(control, new_presenter=False))
                 elif control is not None:

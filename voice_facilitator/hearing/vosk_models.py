@@ -1,4 +1,4 @@
-"""The one place where vosk is used: its speaker model as another `SpeakerEncoder`.
+"""The one place where vosk is used: recognisers for commands, and its speaker model as a `SpeakerEncoder`.
 
 vosk kills the whole process on some faults, so the folders are looked at before it touches them, and it is
 used in the hearing process only. Its speaker vectors come out of a recogniser, so one is needed too; what
@@ -15,13 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.hearing.commands import Recognised
 from voice_facilitator.hearing.encoder import RATE, Floats
+from voice_facilitator.phrases import Phrases
 
 # Each group names files of which one is enough; without them vosk fails, some of them fatally.
 RECOGNISER_FILES = (
     ("am/final.mdl", "final.mdl"),
     ("conf/mfcc.conf", "mfcc.conf"),
     ("graph/HCLr.fst", "graph/HCLG.fst", "HCLr.fst", "HCLG.fst"),
+)
+# A grammar at run time needs the graph in two parts: with HCLG.fst alone it kills the process.
+GRAMMAR_FILES = (
+    *RECOGNISER_FILES[:2],
+    ("graph/HCLr.fst", "HCLr.fst"),
+    ("graph/Gr.fst", "Gr.fst"),
 )
 SPEAKER_FILES = (("mfcc.conf",), ("final.ext.raw",), ("mean.vec",), ("transform.mat",))
 
@@ -67,6 +75,45 @@ class VoskEncoder:
             if vector.shape == (self.dim,) and np.isfinite(vector).all():
                 out[row] = vector / max(float(np.linalg.norm(vector)), 1e-9)
         return out
+
+
+class VoskEngine:
+    """Recognises phrases with any Vosk model folder that can take a grammar."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Raises FacilitatorError `model-missing` or `model-damaged`."""
+        check_folder(folder, GRAMMAR_FILES, name)
+        self.name = name
+        import vosk  # noqa: PLC0415  # its native library is loaded only by who chose it
+
+        vosk.SetLogLevel(-1)
+        try:
+            self._model = vosk.Model(model_path=str(folder))
+        except Exception as error:  # vosk raises bare Exception
+            raise FacilitatorError(
+                "model-damaged",
+                f"Vosk cannot load {folder.name}.",
+                f"Run: voice-facilitator models fetch {name}",
+                exit_code=ExitCode.NO_MODEL,
+            ) from error
+        self._vosk: Any = vosk
+        self._grammar: frozenset[str] = frozenset()
+        self._recogniser: Any = None
+
+    def unknown_words(self, phrases: Phrases) -> set[str]:
+        """See `CommandEngine`."""
+        return {word for word in phrases.words() if self._model.vosk_model_find_word(word) < 0}
+
+    def recognise(self, samples: Floats, texts: frozenset[str]) -> Recognised:
+        """See `CommandEngine`."""
+        if texts != self._grammar or self._recogniser is None:
+            # Another grammar while sound runs kills the process: each gets a recogniser of its own.
+            grammar = json.dumps([*sorted(texts), "[unk]"], ensure_ascii=False)
+            self._recogniser = self._vosk.KaldiRecognizer(self._model, RATE, grammar)
+            self._grammar = texts
+        self._recogniser.AcceptWaveform((samples * 32767).astype(np.int16).tobytes())
+        text = str(json.loads(self._recogniser.FinalResult()).get("text", ""))
+        return Recognised(text)
 
 
 def check_folder(folder: Path, needed: tuple[tuple[str, ...], ...], name: str) -> None:

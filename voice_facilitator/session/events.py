@@ -60,6 +60,7 @@ class Part(StrEnum):
     MICROPHONE = "microphone"
     HEARING = "hearing"
     VOICE_MODEL = "voice-model"
+    COMMANDS = "commands"
     SPEAKER = "speaker"
     SPEECH_ENGINE = "speech-engine"
 

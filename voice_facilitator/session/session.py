@@ -60,6 +60,10 @@ class Session:
     def view(self) -> View:
         return view(self._core)
 
+    def allowed(self) -> frozenset[ev.Action]:
+        """What can be asked for now."""
+        return requests.allowed(self._core)
+
     @property
     def protocol(self) -> Protocol:
         return self._core.protocol

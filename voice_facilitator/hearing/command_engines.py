@@ -1,0 +1,126 @@
+"""Which engine listens for commands: what is here for the language, in order of how well it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voice_facilitator import phrases as phrase_files
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.hearing import sphinx
+from voice_facilitator.hearing.commands import CommandEngine, CommandListener
+from voice_facilitator.hearing.vosk_models import VoskEngine
+from voice_facilitator.models import Kind, ModelEntry, State, checked_path, load_manifest, state_of
+from voice_facilitator.phrases import Phrases
+from voice_facilitator.settings import CommandSettings
+
+NO_ENGINE = "none"
+SPHINX = "pocketsphinx"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSetup:
+    """What a hearing needs to know to understand commands."""
+
+    settings: CommandSettings
+    language: str  # of the protocol; the settings may name another
+
+
+def load_phrases(setup: CommandSetup) -> Phrases:
+    """The phrases in the chosen language. Raises FacilitatorError or FileMistakes."""
+    chosen = setup.settings
+    return phrase_files.load(
+        chosen.language or setup.language,
+        prefix=chosen.prefix,
+        without_prefix=frozenset(chosen.without_prefix),
+    )
+
+
+def load_listener(
+    setup: CommandSetup, hold_seconds: float, models: Path | None = None
+) -> CommandListener | None:
+    """Everything that is needed to hear commands, or None where the settings want none.
+
+    hold_seconds: see `CommandListener`. models: where the models lie, if not in the usual place.
+    Raises FacilitatorError, see `choose` and `load_engine`.
+    """
+    choice = choose(setup, models)
+    if choice is None:
+        return None
+    phrases = load_phrases(setup)
+    return CommandListener(setup.settings, load_engine(choice, phrases), phrases, hold_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An engine. `folder`: its Vosk model; None is pocketsphinx."""
+
+    name: str
+    folder: Path | None = None
+
+
+def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
+    """The engine that will listen, without loading it; None where the settings want none.
+
+    Raises FacilitatorError `commands-language`, `model-unknown`, `model-missing` or `model-damaged`.
+    """
+    name, language = setup.settings.engine, load_phrases(setup).language
+    if name == NO_ENGINE:
+        return None
+    if name == SPHINX:
+        if language != sphinx.LANGUAGE:
+            raise _no_engine_for(language)
+        return Choice(SPHINX)
+    if name and Path(name).is_dir():
+        return Choice(Path(name).name, Path(name))
+    if name:
+        entry = load_manifest().find(name)
+        if entry.kind is not Kind.RECOGNISER:
+            raise FacilitatorError(
+                "model-unknown",
+                f'"{name}" does not understand commands.',
+                "Choose a recogniser of: voice-facilitator models list",
+                exit_code=ExitCode.USAGE,
+            )
+        return Choice(entry.name, checked_path(entry, models))
+    for entry in recognisers(language):
+        if state_of(entry, models) in (State.GOOD, State.UNCHECKED):
+            return Choice(entry.name, entry.path(models))
+    if language == sphinx.LANGUAGE:
+        return Choice(SPHINX)
+    raise _no_engine_for(language)
+
+
+def load_engine(choice: Choice, phrases: Phrases) -> CommandEngine:
+    """Load what was chosen.
+
+    Raises FacilitatorError `model-missing`, `model-damaged`, or `commands-unfit` where it can never hear the
+    prefix word.
+    """
+    engine: CommandEngine
+    engine = sphinx.SphinxEngine() if choice.folder is None else VoskEngine(choice.folder, choice.name)
+    if lacking := engine.unknown_words(phrases) & set(phrases.prefix.split()):
+        raise FacilitatorError(
+            "commands-unfit",
+            f'{engine.name} does not know the word "{min(lacking)}" with which commands begin.',
+            "Choose another prefix or engine in the settings, [commands].",
+            exit_code=ExitCode.NO_MODEL,
+        )
+    return engine
+
+
+def recognisers(language: str) -> list[ModelEntry]:
+    """The Vosk models for a language, best first."""
+    manifest = load_manifest()
+    return [e for e in manifest.model if e.kind is Kind.RECOGNISER and e.language.split("-")[0] == language]
+
+
+def _no_engine_for(language: str) -> FacilitatorError:
+    names = [entry.name for entry in recognisers(language)]
+    hint = f"Run: voice-facilitator models fetch {names[0]}" if names else ""
+    return FacilitatorError(
+        "model-missing",
+        f'Commands spoken in the language "{language}" need a model that is not here; keys work.',
+        hint,
+        exit_code=ExitCode.NO_MODEL,
+    )

@@ -1,0 +1,150 @@
+"""Finds spoken commands: utterances between pauses, of plausible length, that are one exact phrase.
+
+Running speech is never looked at, which keeps this cheap and is the first half of the rejection. The other
+half is the engine's score: how much better the phrase explains the sound than anything else would. Nothing is
+done on a recogniser's word alone. What was recognised and is not a command is forgotten at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS
+from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.phrases import Phrases
+from voice_facilitator.session.events import Action, Request
+from voice_facilitator.settings import CommandSettings
+
+_LEAD_CHUNKS = 10  # 0.3 s before the first sound: a soft "f" lies before the detector's first chunk
+_SHORTEST_SECONDS = 0.35  # a bare "stop"; with the prefix no phrase is shorter than 0.9 s
+_LEVEL = 10 ** (-26 / 20)  # what recognisers were trained on; people at a table arrive at -45 dBFS
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What an engine made of an utterance.
+
+    text: the phrase, or empty. score: 0 is the engine's own limit between a command and anything else,
+    higher is surer.
+    """
+
+    text: str
+    score: float = 0.0
+
+
+class CommandEngine(Protocol):
+    """Something that recognises phrases from a list."""
+
+    @property
+    def name(self) -> str:
+        """Its name in settings and messages."""
+        ...
+
+    def unknown_words(self, phrases: Phrases) -> set[str]:
+        """Words of the phrases that it can never hear."""
+        ...
+
+    def recognise(self, samples: Floats, texts: frozenset[str]) -> Recognised:
+        """The phrase that a whole utterance consists of.
+
+        samples: float32 [n], 16 kHz mono, with 0.3 s before and some silence after.
+        texts: at least one phrase.
+        """
+        ...
+
+
+class CommandListener:
+    """Fed every chunk in order; answers with a request when somebody has given a command."""
+
+    def __init__(
+        self, settings: CommandSettings, engine: CommandEngine, phrases: Phrases, hold_seconds: float
+    ) -> None:
+        """hold_seconds: how long the voice activity still says speech after the last sound of it."""
+        self._engine, self._phrases, self._margin = engine, phrases, settings.margin
+        unknown = engine.unknown_words(phrases)
+        self._deaf_to = {text for text in phrases.sayable(frozenset(Action)) if unknown & set(text.split())}
+        hold = round(hold_seconds / CHUNK_SECONDS)
+        self._before = max(1, round(settings.pause_before_seconds / CHUNK_SECONDS) - hold)
+        self._after = max(1, round(settings.pause_after_seconds / CHUNK_SECONDS) - hold)
+        self._longest = round(settings.longest_seconds / CHUNK_SECONDS) + hold
+        self._shortest = round(_SHORTEST_SECONDS / CHUNK_SECONDS) + hold
+        self._sayable = phrases.sayable(frozenset())
+        # Allocated once and overwritten after each use: the sound of an utterance stays nowhere else.
+        self._sound = np.zeros((_LEAD_CHUNKS + self._longest + self._after + 1) * CHUNK, np.float32)
+        self._lead = np.zeros(_LEAD_CHUNKS * CHUNK, np.float32)
+        self._count = 0  # chunks of `_sound` in use
+        self._spoken = 0  # chunks from the first to the last speech of the utterance
+        self._quiet = self._before  # chunks of silence up to now
+        self._active = self._recording = False
+        self.decoded = 0  # utterances given to the engine so far, for measurements
+
+    def allow(self, actions: frozenset[Action]) -> None:
+        """From now on only these actions can be asked for."""
+        sayable = self._phrases.sayable(actions)
+        self._sayable = {text: phrase for text, phrase in sayable.items() if text not in self._deaf_to}
+
+    def forget(self) -> None:
+        """Overwrite whatever sound is held."""
+        self._drop()
+        self._lead[:] = 0
+
+    def hear(self, chunk: Floats, *, speech: bool, own_voice: bool) -> Request | None:
+        """One chunk (float32 [512]). own_voice: we are speaking, or the room still rings with it."""
+        if own_voice:
+            self._drop()
+            self._active = speech  # what began under our own voice has no beginning
+            self._quiet = 0 if speech else self._quiet + 1
+            self._lead[:] = 0
+            return None
+        if speech:
+            if not self._active:
+                self._begin()
+            self._quiet = 0
+        else:
+            self._quiet += 1
+        if self._recording:
+            self._append(chunk)
+        elif not self._active:
+            self._lead[:-CHUNK] = self._lead[CHUNK:]
+            self._lead[-CHUNK:] = chunk
+        if self._active and self._quiet >= self._after:
+            self._active = False
+            return self._end()
+        return None
+
+    def _begin(self) -> None:
+        self._active = True
+        self._recording = self._quiet >= self._before and bool(self._sayable)
+        if self._recording:
+            self._sound[: _LEAD_CHUNKS * CHUNK] = self._lead
+            self._count, self._spoken = _LEAD_CHUNKS, 0
+        self._lead[:] = 0
+
+    def _append(self, chunk: Floats) -> None:
+        self._sound[self._count * CHUNK : (self._count + 1) * CHUNK] = chunk
+        self._count += 1
+        if self._quiet == 0:
+            self._spoken = self._count - _LEAD_CHUNKS
+            if self._spoken > self._longest:
+                self._drop()
+
+    def _end(self) -> Request | None:
+        if not self._recording or not self._sayable or self._spoken < self._shortest:
+            self._drop()
+            return None
+        sound = self._sound[: self._count * CHUNK]
+        level = float(np.sqrt(np.mean(sound * sound, dtype=np.float64)))
+        sound *= np.float32(_LEVEL / max(level, 1e-6))
+        np.clip(sound, -1, 1, out=sound)
+        self.decoded += 1
+        heard = self._engine.recognise(sound, frozenset(self._sayable))
+        self._drop()
+        phrase = self._sayable.get(heard.text)
+        return phrase.request if phrase is not None and heard.score >= self._margin else None
+
+    def _drop(self) -> None:
+        self._sound[: self._count * CHUNK] = 0
+        self._recording, self._count, self._spoken = False, 0, 0

@@ -1,0 +1,151 @@
+"""What people can say: the phrases of `config/commands/*.toml` and what each of them asks for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from voice_facilitator import checked_toml
+from voice_facilitator.checked_toml import FileMistakes, Mistake
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.resources import shipped
+from voice_facilitator.session.events import Action, Request, Seconds
+
+_CODE = "commands"
+_WORDS = re.compile(r"[a-zäöüßéèêàçñ']+( [a-zäöüßéèêàçñ']+)*")
+_TIMED = (Action.MORE_TIME, Action.LESS_TIME)
+SOURCE = "voice"
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One way to ask for something. `text`: what follows the prefix word, in small letters."""
+
+    text: str
+    action: Action
+    seconds: Seconds | None = None
+
+    @property
+    def request(self) -> Request:
+        return Request(self.action, SOURCE, self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing that can be asked for, with all its phrases; the first one is the one that is shown."""
+
+    action: Action
+    does: str
+    texts: tuple[str, ...]
+    seconds: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """The commands of one language. `without_prefix`: actions whose phrases are understood bare as well."""
+
+    language: str
+    title: str
+    prefix: str
+    commands: tuple[Command, ...]
+    without_prefix: frozenset[Action] = frozenset()
+
+    def sayable(self, allowed: frozenset[Action]) -> dict[str, Phrase]:
+        """Every complete utterance that asks for one of the `allowed` actions, with its meaning."""
+        found: dict[str, Phrase] = {}
+        for command in self.commands:
+            if command.action not in allowed:
+                continue
+            for text in command.texts:
+                phrase = Phrase(text, command.action, command.seconds)
+                found[f"{self.prefix} {text}"] = phrase
+                if command.action in self.without_prefix:
+                    found[text] = phrase
+        return found
+
+    def words(self) -> set[str]:
+        """Every word that occurs."""
+        texts = (text for command in self.commands for text in command.texts)
+        return {word for text in (self.prefix, *texts) for word in text.split()}
+
+    def shown(self, command: Command) -> str:
+        """How the documentation writes a command."""
+        return f"{self.prefix.capitalize()}, {command.texts[0]}"
+
+
+def _words(text: str) -> str:
+    if not _WORDS.fullmatch(text):
+        raise ValueError("use words in small letters with single spaces, numbers written out")
+    return text
+
+
+_Text = Annotated[str, Field(max_length=60), AfterValidator(_words)]
+
+
+class _CommandFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    action: Action
+    does: str = Field(min_length=1, max_length=80)
+    phrases: list[_Text] = Field(min_length=1, max_length=20)
+    seconds: float | None = Field(default=None, gt=0, le=3600, allow_inf_nan=False)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    language: str = Field(pattern=r"^[a-z]{2,3}$")
+    title: str
+    prefix: _Text
+    command: list[_CommandFile] = Field(min_length=1)
+
+
+def languages() -> list[str]:
+    """The languages there are commands in."""
+    return sorted(path.stem for path in shipped("config", "commands").glob("*.toml"))
+
+
+def load(language: str, *, prefix: str = "", without_prefix: frozenset[Action] = frozenset()) -> Phrases:
+    """The commands in `language` ("en-gb" counts as "en"). prefix: another word than the language's own.
+
+    Raises FacilitatorError `commands-language`, or FileMistakes with everything wrong in the file.
+    """
+    short = language.split("-", maxsplit=1)[0]
+    if short not in languages():
+        raise FacilitatorError(
+            "commands-language",
+            f'There are no spoken commands for the language "{language}".',
+            f"There are: {', '.join(languages())}. Everything can be done with the keys.",
+            exit_code=ExitCode.BAD_FILE,
+        )
+    path = shipped("config", "commands", f"{short}.toml")
+    text = checked_toml.read_text(path, _CODE)
+    phrases = parse(text, str(path))
+    return Phrases(
+        phrases.language, phrases.title, prefix or phrases.prefix, phrases.commands, without_prefix
+    )
+
+
+def parse(text: str, file: str) -> Phrases:
+    """The commands in TOML `text`; `file` is the name used in messages. Raises FileMistakes."""
+    read = checked_toml.parse(text, _File, _CODE, file)
+    lines = checked_toml.line_numbers(text)
+    mistakes: list[Mistake] = []
+    seen: set[str] = set()
+    for index, command in enumerate(read.command):
+        line = lines.get(("command", index))
+        if command.action is Action.PHASE:
+            mistakes.append(Mistake(line, "a part cannot be asked for by name.", 'Use "next" and "back".'))
+        if (command.seconds is not None) != (command.action in _TIMED):
+            mistakes.append(Mistake(line, f'"seconds" belongs to {" and ".join(_TIMED)}, and only there.'))
+        for phrase in command.phrases:
+            if phrase in seen:
+                mistakes.append(Mistake(line, f'"{phrase}" would mean two things.'))
+            seen.add(phrase)
+    if mistakes:
+        raise FileMistakes(_CODE, file, mistakes)
+    commands = tuple(Command(c.action, c.does, tuple(c.phrases), c.seconds) for c in read.command)
+    return Phrases(read.language, read.title, read.prefix, commands)
