@@ -10,6 +10,14 @@ from tests import virtual_room
 from tests.virtual_room import VirtualRoom
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests share no resume file and no lock with a session on this computer, nor with other tests' runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def _open_room() -> Iterator[VirtualRoom]:
     if reason := virtual_room.missing():

@@ -10,7 +10,7 @@
 
 What may happen: a request (`next`, `more-time 60`, `phase story`), who is heard (`other`, `presenter`,
 `unsure`, `silence`, `self`), `evidence STRENGTH SECONDS [overlap]`, `enrolment ready`, `lost microphone`,
-`recovered microphone`.
+`recovered microphone`, `restarted` (after a power cut).
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def event(words: str) -> ev.Input:
     match word:
         case "tick":
             return ev.Tick()
+        case "restarted":
+            return ev.Restarted()
         case "evidence":
             return ev.PresenterEvidence(float(rest[0]), float(rest[1]), overlap="overlap" in rest)
         case "enrolment":
@@ -144,11 +146,15 @@ def play(
     policy: Policy | None = None,
     voice_seconds: float | None = _VOICE_SECONDS,
     contacts: tuple[str, ...] = (),
+    going: Session | None = None,
 ) -> Heard:
-    """Play a timeline. Each announcement takes `voice_seconds`; None: its end is never reported."""
+    """Play a timeline. Each announcement takes `voice_seconds`; None: its end is never reported.
+
+    going: a session that has begun before.
+    """
     given = timeline(text) if isinstance(text, str) else list(text)
     given = sorted(given, key=lambda timed: timed[0])
-    heard = Heard(session(name, policy, contacts))
+    heard = Heard(going or session(name, policy, contacts))
     speaking: Timed | None = None
 
     def take(happened: ev.Input, now: float) -> None:
@@ -176,7 +182,8 @@ def play(
                 return
 
     for at, happened in given:
-        run_to(at)
+        if not isinstance(happened, ev.Restarted):  # nobody was there before
+            run_to(at)
         take(happened, at)
     run_to(until)
     take(ev.Tick(), until)

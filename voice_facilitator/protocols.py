@@ -179,6 +179,7 @@ _WORDING_GAPS: dict[str, tuple[str, ...]] = {
     "resumed": ("left",),
     "time-left": ("phase", "session"),
     "time-changed": ("left",),
+    "restarted": ("left",),
 }
 
 

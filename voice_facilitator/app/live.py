@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from voice_facilitator.app.conductor import Conductor, Sink
+from voice_facilitator.app.resume import ResumeFile
 from voice_facilitator.display.keys import KeyReader, request_for, terminal_restored
 from voice_facilitator.display.terminal import Screen
 from voice_facilitator.errors import ExitCode
@@ -68,6 +69,8 @@ class LiveSession:
         on_progress: Callable[[int, int], None] = lambda _done, _total: None,
         begin_after_seconds: Seconds | None = None,
         timer_only: bool = False,
+        resume_file: ResumeFile | None = None,
+        resumed_at: Seconds | None = None,
         keys: bool = True,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -76,6 +79,8 @@ class LiveSession:
 
         sentences: what will be said as planned, rendered before the room is listened to.
         begin_after_seconds: begin by itself this long after the room is first heard; None waits for people.
+        resume_file: is kept up to date, and gone when the session has ended or is stopped by a person.
+        resumed_at: the session's own time now, of a session that goes on after a power cut.
         """
         self._inbox: queue.Queue[ev.Input | _Key] = queue.Queue(_INBOX)
         self.dropped_events = 0
@@ -90,10 +95,12 @@ class LiveSession:
         self._begin_after = begin_after_seconds
         self._begin_at: Seconds | None = None
         self._timer_only = timer_only
+        self._resume_file = resume_file
+        self._resumes = resumed_at is not None
         self._keys = keys
         self._clock, self._wall_clock = clock, wall_clock
-        self._zero = clock()
-        self._wall_offset = wall_clock() - self._zero
+        self._zero = clock() - (resumed_at or 0.0)
+        self._wall_offset = wall_clock() - clock()
         self._next_redraw = 0.0
 
     def put(self, item: ev.Input | _Key) -> None:
@@ -105,16 +112,19 @@ class LiveSession:
 
     def run(self) -> ExitCode:
         """Run until the session has ended or is interrupted; the parts are stopped either way."""
-        interrupted = False
+        code, keep = ExitCode.OK, True
         with _interrupts(), terminal_restored():
             try:
                 self._start()
                 self._loop()
-            except KeyboardInterrupt:
-                interrupted = True
+                keep = False
+            except _ShutDown:
+                code = ExitCode.INTERRUPTED
+            except KeyboardInterrupt:  # a person wants it to stop, and to be forgotten
+                code, keep = ExitCode.INTERRUPTED, False
             finally:
-                self._stop()
-        return ExitCode.INTERRUPTED if interrupted else ExitCode.OK
+                self._stop(keep_resume_file=keep)
+        return code
 
     def processes_left(self) -> list[int]:
         """The numbers of our processes that are still there."""
@@ -122,12 +132,15 @@ class LiveSession:
 
     def _start(self) -> None:
         self._speaking.start(self._sentences, self._progress)
-        self._prepared.wait(_PREPARE_SECONDS)
+        if not self._resumes:  # then people wait already
+            self._prepared.wait(_PREPARE_SECONDS)
         self._hearing.start()
         self._screen.start()
         if self._keys:
             reader = KeyReader(lambda key: self.put(_Key(key)), _interrupt_main)
             reader.start()
+        if self._resumes:
+            self._conductor.take(ev.Restarted(), self._now())
         if self._timer_only:
             self._conductor.take(Request(Action.TIMER_ONLY, "option"), self._now())
 
@@ -136,9 +149,13 @@ class LiveSession:
         if done >= min(_PREPARE_SENTENCES, total):
             self._prepared.set()
 
-    def _stop(self) -> None:
+    def _stop(self, *, keep_resume_file: bool) -> None:
         """The mirror of `_start`: nothing here may keep the voices from being wiped."""
         with contextlib.ExitStack() as stack:  # runs every step even if one fails, last one first
+            if self._resume_file is not None:
+                stack.callback(self._resume_file.close, keep=keep_resume_file)
+                if keep_resume_file:
+                    self._follow(at_once=True)
             stack.callback(self._speaking.close)
             stack.callback(self._hearing.stop)
             stack.callback(self._screen.stop)
@@ -149,11 +166,16 @@ class LiveSession:
             self._begin_by_itself(now)
             self._take_next(now)
             self._check_clock()
+            self._follow()
             if self._now() >= self._next_redraw:
                 self._next_redraw = self._now() + _REDRAW_SECONDS
                 level = self._hearing.level if self._hearing.pid else None
                 self._screen.update(self._session.view(), level)
         self._screen.update(self._session.view(), None)
+
+    def _follow(self, *, at_once: bool = False) -> None:
+        if self._resume_file is not None:
+            self._resume_file.follow(self._session, self._clock(), self._wall_clock(), at_once=at_once)
 
     def _begin_by_itself(self, now: Seconds) -> None:
         view = self._session.view()
@@ -192,16 +214,20 @@ class LiveSession:
             self._conductor.take(Request(Action.PAUSE, "clock"), self._now())
 
 
+class _ShutDown(BaseException):
+    """The computer or the terminal goes away under a session, which may want to go on afterwards."""
+
+
 def _interrupt_main() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[None]:
-    """SIGTERM and a closed terminal end a session as politely as Ctrl-C."""
+    """SIGTERM and a closed terminal end a session as politely as Ctrl-C, but it can be resumed."""
 
     def on_signal(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise _ShutDown
 
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {}

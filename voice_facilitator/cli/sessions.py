@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,36 +47,62 @@ def run(
     timer_only: Annotated[
         bool, typer.Option("--timer-only", help="Only keep the time: tell no voices apart.")
     ] = False,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Go on with a session that was cut off, or begin a new one; a terminal asks otherwise.",
+            show_default=False,
+        ),
+    ] = None,
     events: EventsOption = None,
 ) -> int:
     """Hold a live session."""
+    from voice_facilitator.app.resume import single_session
+
+    settings = settings_with(settings_file, microphone=microphone, speaker=speaker)
+    with single_session():
+        cut = _interrupted(settings, resume)
+        if cut is None and begin_after is None and not sys.stdin.isatty():
+            raise typer.BadParameter("there is no keyboard here to begin with: give --begin-after SECONDS.")
+        return _hold(settings, cut, protocol, audio, begin_after, timer_only, events)
+
+
+def _hold(
+    settings: Any,
+    cut: Any,
+    protocol: str | None,
+    audio: Path | None,
+    begin_after: float | None,
+    timer_only: bool,
+    events: Path | None,
+) -> int:
+    """A new session, or (`cut`) the rest of an interrupted one."""
     from voice_facilitator import protocols as protocol_files
     from voice_facilitator import soundcard
     from voice_facilitator.app.live import LiveSession
     from voice_facilitator.app.report import Report
+    from voice_facilitator.app.resume import ResumeFile
     from voice_facilitator.app.setting_up import commands_of, new_session
     from voice_facilitator.display.terminal import make_screen
     from voice_facilitator.hearing.process import File, HearingProcess, Microphone
     from voice_facilitator.hearing.voice_model import load_voice_model
     from voice_facilitator.speaking.process import SpeakingProcess
 
-    settings = settings_with(settings_file, microphone=microphone, speaker=speaker)
-    if begin_after is None and not sys.stdin.isatty():
-        raise typer.BadParameter("there is no keyboard here to begin with: give --begin-after SECONDS.")
-    format_ = protocol_files.load(protocol or settings.session.protocol)
-    if not timer_only:
+    name = cut.protocol_name if cut else protocol or settings.session.protocol
+    format_ = cut.protocol if cut else protocol_files.load(name)
+    if not timer_only and not cut:
         load_voice_model(settings.hearing)
     source: File | Microphone = Microphone(settings.hearing.microphone)
     if audio is not None:
         source = File(audio, paced=True)
-    elif not timer_only:
+    elif not timer_only and not cut:
         _microphone_there(soundcard, settings.hearing.microphone)
-    session = new_session(settings, format_)
     commands = commands_of(settings, format_, say)
     report = Report(format_)
     with event_log(events) as sinks, counted("Preparing the announcements") as on_progress:
         live = LiveSession(
-            session,
+            cut.session if cut else new_session(settings, format_),
             lambda put: HearingProcess(source, settings.hearing, put, commands=commands),
             lambda put: SpeakingProcess(settings.speaking, put),
             make_screen(STDERR),
@@ -88,11 +115,46 @@ def run(
             on_progress=on_progress,
             begin_after_seconds=begin_after,
             timer_only=timer_only,
+            resume_file=ResumeFile(name),
+            resumed_at=cut.session_time(time.time()) if cut else None,
         )
         code = live.run()
     STDERR.print(report.as_table())
     say("Nothing was kept: no sound, no voices, no words.")
     return code
+
+
+def _interrupted(settings: Any, wanted: bool | None) -> Any:
+    """The session to go on with, or None; whoever is there is asked."""
+    from voice_facilitator.app import resume
+
+    found = resume.find(settings, time.time())
+    if found is None:
+        if wanted:
+            say("No session was cut off that could go on: a new one begins.")
+        return None
+    say(found.in_words(time.time()))
+    if wanted is None and sys.stdin.isatty():
+        wanted = _yes("Go on with it? (y/n)")
+    elif wanted is None:
+        say("A new one begins; with --resume the other would have gone on.")
+    if wanted and not found.is_over(time.time()):  # people may have thought about it for long
+        return found
+    resume.remove()
+    return None
+
+
+def _yes(question: str) -> bool:
+    """One key for an answer: y, space or enter; n."""
+    import readchar
+
+    say(question)
+    while True:
+        key = readchar.readkey().lower()
+        if key in ("y", " ", "\r", "\n"):
+            return True
+        if key == "n":
+            return False
 
 
 def _microphone_there(soundcard: Any, name: str) -> None:

@@ -9,7 +9,7 @@ from voice_facilitator.session import machine as states
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.machine import SessionMachine
 from voice_facilitator.session.protocol import Phase, Policy, Protocol, Wording
-from voice_facilitator.session.schedule import fit
+from voice_facilitator.session.schedule import fit, squeeze
 from voice_facilitator.session.state import Late, Pending, Plan, State, Undo
 
 REQUEST_GRACE_SECONDS = 10.0  # an answer to a request waits this long for a gap
@@ -117,10 +117,11 @@ class Core:
             budget = sum(p.seconds for p in self.protocol.phases[index:])
         else:
             budget = before.session_ends - state.now
-        lengths = fit(self.protocol.phases[index:], budget)
+        lengths = (squeeze if before.end_stays else fit)(self.protocol.phases[index:], budget)
         self.move(f"enter:{phase.name}")
         state.visits += 1
-        state.plan = Plan(index, state.visits, state.now, state.now + lengths[0], lengths[1:])
+        ends = state.now + lengths[0]
+        state.plan = Plan(index, state.visits, state.now, ends, lengths[1:], end_stays=before.end_stays)
         state.reminders.armed = True
         state.confirm_end_until = None
         self.drop_waiting()
@@ -199,7 +200,7 @@ class Core:
     def replan_later(self, session_ends: Seconds) -> None:
         """Plan the later phases anew, to end at `session_ends`, after the running one got another end."""
         plan = self.state.plan
-        plan.later = fit(self.later_phases(), session_ends - plan.phase_ends)
+        plan.later = (squeeze if plan.end_stays else fit)(self.later_phases(), session_ends - plan.phase_ends)
         self.plan_changed()
 
     def plan_changed(self) -> None:

@@ -173,6 +173,11 @@ class PartBack(Input):
     part: Part
 
 
+@dataclass(frozen=True, slots=True)
+class Restarted(Input):
+    """The program is there again after a power cut; nothing fell due since the last event."""
+
+
 # ---------------------------------------------------------------- effects
 
 

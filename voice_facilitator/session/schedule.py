@@ -29,7 +29,7 @@ def _spread(lengths: list[Seconds], phases: Sequence[Phase], extra: Seconds, kin
     chosen = [i for i, phase in enumerate(phases) if phase.elasticity is kind]
     total = sum(phases[i].seconds for i in chosen)
     for i in chosen:
-        lengths[i] += extra * phases[i].seconds / total
+        lengths[i] += extra * phases[i].seconds / total if total > 0 else 0.0
 
 
 def _take(lengths: list[Seconds], phases: Sequence[Phase], missing: Seconds, kind: Elasticity) -> Seconds:
@@ -42,6 +42,14 @@ def _take(lengths: list[Seconds], phases: Sequence[Phase], missing: Seconds, kin
     for i in chosen:
         lengths[i] -= share * (lengths[i] - phases[i].least_seconds)
     return missing + share * can_give
+
+
+def squeeze(phases: Sequence[Phase], budget: Seconds) -> list[Seconds]:
+    """Like `fit`, but never beyond the budget: where the rules do not suffice, all give in proportion."""
+    budget = max(0.0, budget)
+    lengths = fit(phases, budget)
+    total = sum(lengths)
+    return [length * budget / total for length in lengths] if total > budget else lengths
 
 
 def remaining_after_pause(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from voice_facilitator.session import due, floor, requests
+from voice_facilitator.session import due, floor, requests, resume
 from voice_facilitator.session import events as ev
 from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
@@ -53,9 +53,30 @@ class Session:
             raise ValueError("the stored session is damaged or the protocol has changed")
         return session
 
+    @classmethod
+    def after_cut(
+        cls,
+        kept: dict[str, Any],
+        protocol: Protocol,
+        wording: Wording,
+        policy: Policy,
+        contacts: tuple[str, ...] = (),
+    ) -> Session:
+        """The session whose `to_keep` was `kept`; give it `Restarted` to go on. Raises ValueError."""
+        session = cls.restore(resume.whole(kept), protocol, wording, policy, contacts)
+        if session.to_keep() is None:
+            raise ValueError("the stored session is not under way")
+        return session
+
     def snapshot(self) -> dict[str, Any]:
         """Everything remembered, as plain data (no audio, no voice, no words of anybody)."""
         return {"protocol": self.protocol.name, **to_plain(self._core.state)}
+
+    def to_keep(self) -> dict[str, Any] | None:
+        """What a power cut must not take, as plain data; None while there is nothing to go on with."""
+        if self._core.mode not in (states.RUNNING, states.PAUSED):
+            return None
+        return resume.kept_of(self.snapshot())
 
     def view(self) -> View:
         return view(self._core)
@@ -72,6 +93,11 @@ class Session:
     def ended(self) -> bool:
         return self._core.mode == states.ENDED
 
+    @property
+    def planned_end(self) -> Seconds:
+        """The session's time at which the last phase ends as planned now."""
+        return self._core.state.plan.session_ends
+
     def next_moment(self) -> Seconds | None:
         """When something will happen by itself if no event comes before, or None."""
         return min((moment for moment, _ in due.moments(self._core)), default=None)
@@ -82,8 +108,12 @@ class Session:
             raise ValueError("the time must be a finite number")
         core = self._core
         core.effects = []
-        due.advance(core, max(now, core.state.now))
-        self._take_in(event)
+        now = max(now, core.state.now)
+        if isinstance(event, ev.Restarted):
+            resume.restarted(core, now)
+        else:
+            due.advance(core, now)
+            self._take_in(event)
         due.advance(core, core.state.now)
         return core.effects
 

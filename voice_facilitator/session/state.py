@@ -48,6 +48,7 @@ class Plan:
     phase_ends: Seconds = 0.0
     later: list[Seconds] = field(default_factory=list)  # planned lengths of the phases after this one
     cues_done: list[int] = field(default_factory=list)
+    end_stays: bool = False  # a power cut took more than the rules let the phases give: all of them give
 
     @property
     def session_ends(self) -> Seconds:

@@ -1,0 +1,350 @@
+"""After a power cut the same phase goes on, and the session still ends when it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.plays import Heard, event, play, protocol, session, wording
+from voice_facilitator.app import resume
+from voice_facilitator.app.resume import ResumeFile, single_session
+from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.session import Policy, Session
+from voice_facilitator.session import events as ev
+from voice_facilitator.settings import load_settings
+
+SETTINGS = load_settings()
+LIMIT = 60.0  # seconds; generous, since machines are busy
+
+
+def cut(at: float, before: str = "", name: str = "balint-45") -> dict[str, Any]:
+    """What is kept of a session that began at 0 and is cut off at `at`."""
+    kept = play(f"0 begin\n 0 silence\n{before}", until=at, name=name).session.to_keep()
+    assert kept is not None
+    return json.loads(json.dumps(kept, allow_nan=False))  # type: ignore[no-any-return]
+
+
+def go_on(kept: dict[str, Any], at: float, after: str = "", until: float = 0.0) -> Heard:
+    name = kept["protocol"]
+    going = Session.after_cut(kept, protocol(name), wording(), Policy())
+    return play(f"{at} restarted\n{after}", until=max(at, until), name=name, going=going)
+
+
+# ------------------------------------------------------------ the session
+
+
+def test_the_same_phase_goes_on_at_its_minute_and_the_end_stays() -> None:
+    heard = go_on(cut(400), 460, until=460)  # in the second minute of the story
+    view = heard.session.view()
+    assert (view.phase, view.mode) == ("story", "running")
+    assert view.phase_seconds - view.phase_left == pytest.approx(100)
+    assert view.phase_left == pytest.approx(260)
+    assert view.session_left == pytest.approx(2700 - 460)
+    assert heard.plan()["discussion"] == pytest.approx(1320 - 60), "the discussion pays"
+    assert heard.plan()["last-word"] == 240
+    assert heard.only("phase") == ["460 phase story"]
+    whole = go_on(cut(400), 460, "462 silence", until=3000)
+    assert whole.only("ended") == ["2691 ended planned"], "as without the cut"
+
+
+def test_one_sentence_says_it_in_a_gap() -> None:
+    heard = go_on(cut(400), 410, "411 other\n 414 silence", until=500)
+    assert heard.only("say", "chime") == ["415.8 say restarted"]
+    assert "4 minutes" in heard.texts("restarted")[0]
+
+
+def test_cut_off_in_its_first_words_a_phase_is_announced_again() -> None:
+    assert go_on(cut(303), 310, "312 silence", until=340).only("say") == ["313.8 say story.start"]
+
+
+def test_voices_are_learnt_anew_and_in_the_discussion_nobody_is_reminded() -> None:
+    assert go_on(cut(400), 410).only("listen") == ["410 listen enrol new_presenter"]
+    discussion = go_on(cut(1200), 1210, "1300 enrolment ready\n 1301 evidence 9 60", until=1400)
+    assert not discussion.session.view().reminders
+    assert discussion.only("reminder") == []
+
+
+def test_a_pause_and_what_people_decided_are_kept() -> None:
+    paused = go_on(cut(500, "400 pause"), 520).session.view()
+    assert paused.mode == "paused"
+    assert paused.phase_left == pytest.approx(260)
+    assert ev.Action.RESUME in paused.allowed
+    decided = go_on(cut(500, "400 timer-only\n 410 stop-reminders"), 520)
+    assert decided.session.view().timer_only
+    assert decided.only("forget") == ["520 forget for good"]
+
+
+@pytest.mark.parametrize(
+    ("at", "away"), [(1, 30), (1, 940), (1, 2085), (700, 0), (1200, 600), (2300, 45), (2400, 230), (2550, 80)]
+)
+def test_it_always_ends_on_time(at: float, away: float) -> None:
+    kept = cut(at)
+    before = Session.after_cut(kept, protocol(), wording(), Policy()).view()
+    heard = go_on(kept, at + away, f"{at + away + 1} silence", until=3000)
+    assert heard.only("phase")[0].endswith(before.phase)
+    (ended,) = [e.at for e in heard.effects if isinstance(e, ev.Ended)]
+    assert ended <= 2700 + 15  # a sentence that is being said is finished
+
+
+def test_what_is_kept_says_nothing_of_voices_or_words() -> None:
+    kept = cut(1200, "1100 enrolment ready\n 1150 other\n 1190 lost microphone")
+    assert set(kept) == {
+        "version", "protocol", "machine", "now", "visits", "plan", "paused_at", "timer_only", "reminders",
+        "announced",
+    }  # fmt: skip
+    assert set(kept["plan"]) == {
+        "phase_index", "visit", "phase_started", "phase_ends", "later", "cues_done", "end_stays",
+    }  # fmt: skip
+    assert "other" not in json.dumps(kept)
+
+
+# ------------------------------------------------------------ the file
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[ResumeFile]:
+    kept = ResumeFile("balint-45", tmp_path / "resume.json")
+    yield kept
+    kept.close(keep=False)
+
+
+def saved(file: ResumeFile, tmp_path: Path, wall: float = 5000.0) -> Path:
+    running = play("0 begin\n 0 silence", until=400).session
+    file.follow(running, 1.0, wall)
+    path = tmp_path / "resume.json"
+    wait_for(path.exists)
+    return path
+
+
+def test_a_session_is_found_until_its_end(file: ResumeFile, tmp_path: Path) -> None:
+    path = saved(file, tmp_path)
+    found = resume.find(SETTINGS, 5030.0, path)
+    assert found is not None
+    assert found.session_time(5030.0) == 430
+    assert found.session.view().phase == "story"
+    assert "minute 2" in found.in_words(5030.0)
+    assert found.is_over(5000 + 2300)
+    assert resume.find(SETTINGS, 5000 + 2299, path) is not None
+    assert resume.find(SETTINGS, 5000 + 2300, path) is None
+    assert not path.exists(), "a session whose end has passed is forgotten"
+
+
+def test_a_clock_that_went_back_tells_nothing(file: ResumeFile, tmp_path: Path) -> None:
+    assert resume.find(SETTINGS, 4000.0, saved(file, tmp_path)) is None
+
+
+def test_a_session_that_closes_is_not_kept(file: ResumeFile, tmp_path: Path) -> None:
+    path = saved(file, tmp_path)
+    running = session()
+    for words in ("begin", "end", "yes"):
+        running.handle(event(words), 1)
+    file.follow(running, 100.0, 5100.0)
+    wait_for(lambda: not path.exists())
+
+
+def test_a_disk_that_cannot_be_written_is_counted_and_holds_nothing_up(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file where the folder should be")
+    file = ResumeFile("balint-45", tmp_path / "folder" / "resume.json")
+    running = session()
+    running.handle(event("begin"), 0)
+    file.follow(running, 1.0, 5000.0)
+    wait_for(lambda: file.failures > 0)
+    file.close(keep=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(max_size=400)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner),
+        max_leaves=20,
+    ).map(lambda data: json.dumps(data).encode())
+)
+def test_any_bytes_are_no_session(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    path.write_bytes(content)
+    assert resume.find(SETTINGS, 5000.0, path) is None
+    assert not path.exists()
+
+
+def test_a_file_cut_off_anywhere_is_no_session(file: ResumeFile, tmp_path: Path) -> None:
+    path = saved(file, tmp_path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        assert resume.find(SETTINGS, 5001.0, path) is None
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    lock = tmp_path / "session.lock"
+    with (
+        single_session(lock),
+        pytest.raises(FacilitatorError, match="running on this computer already"),
+        single_session(lock),
+    ):
+        pass
+    with single_session(lock):
+        pass
+
+
+# ------------------------------------------------------------ the program itself
+
+
+PROTOCOL = """
+title = "Three parts"
+description = "For tests."
+language = "en-gb"
+goodbye = "Goodbye."
+[[phase]]
+name = "first"
+title = "First"
+minutes = {minutes}
+floor = "everyone"
+announcement = "First."
+[[phase]]
+name = "second"
+title = "Second"
+minutes = {minutes}
+floor = "everyone"
+announcement = "Second."
+elasticity = "flexible"
+[[phase]]
+name = "third"
+title = "Third"
+minutes = {minutes}
+floor = "everyone"
+announcement = "Third."
+"""
+
+
+class Program:
+    """`run` as a process of its own, without a terminal, a microphone or a speaker."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.log = folder / f"events-{time.monotonic_ns()}.jsonl"
+        self.errors = (folder / f"stderr-{time.monotonic_ns()}").open("w+")
+        command = [sys.executable, "-m", "voice_facilitator.cli", "run", "--timer-only", "--begin-after", "0"]
+        command += ["--protocol", str(folder / "three.toml"), "--audio", str(folder / "silence.wav")]
+        environment = {
+            **os.environ,
+            "XDG_STATE_HOME": str(folder),
+            "PULSE_SERVER": "unix:/nonexistent",
+            "COLUMNS": "200",
+        }
+        self.process = subprocess.Popen(
+            [*command, "--events", str(self.log), *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        whole = [json.loads(text) for text in lines if text.endswith("}")]
+        return [entry for entry in whole if entry["event"] == kind]
+
+    def wait_for_phase(self, name: str) -> dict[str, Any]:
+        def there() -> bool:
+            assert self.process.poll() is None, self.said()
+            return any(entry["name"] == name for entry in self.events("phase"))
+
+        wait_for(there)
+        return next(entry for entry in self.events("phase") if entry["name"] == name)
+
+    def said(self) -> str:
+        self.errors.seek(0)
+        return self.errors.read()
+
+    def power_cut(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)  # its helper processes too
+        self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    import numpy as np
+    import soundfile
+
+    soundfile.write(tmp_path / "silence.wav", np.zeros(16_000 * 120), 16_000, subtype="PCM_16")
+    programs: list[Program] = []
+
+    def begin(*options: str, minutes: float = 0.2) -> Program:
+        (tmp_path / "three.toml").write_text(PROTOCOL.format(minutes=minutes))
+        programs.append(Program(tmp_path, *options))
+        return programs[-1]
+
+    yield begin
+    for program in programs:
+        if program.process.poll() is None:
+            program.power_cut()
+        program.errors.close()
+
+
+def kept_in(folder: Path) -> Path:
+    return folder / "voice-facilitator" / "resume.json"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the state folder is moved as on Linux")
+def test_after_a_power_cut_the_program_goes_on_and_ends_on_time(
+    start: Callable[..., Program], tmp_path: Path
+) -> None:
+    first = start()
+    first.wait_for_phase("first")
+    wait_for(kept_in(tmp_path).exists)
+    first.power_cut()
+    planned_end = json.loads(kept_in(tmp_path).read_text())["ends_at"]
+    second = start("--resume")
+    entry = second.wait_for_phase("first")
+    assert entry["reason"] == "restored"
+    assert second.process.wait(LIMIT) == 0
+    assert [p["name"] for p in second.events("phase")] == ["first", "second", "third"]
+    assert time.time() > planned_end - 15
+    assert second.events("ended") == [
+        {"t": second.events("ended")[0]["t"], "event": "ended", "reason": "planned"}
+    ]
+    assert second.events("ended")[0]["t"] < 3 * 12 + 20, "in the session's own time"
+    assert not kept_in(tmp_path).exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the state folder is moved as on Linux")
+def test_who_does_not_want_it_gets_a_new_session_and_a_second_program_is_refused(
+    start: Callable[..., Program], tmp_path: Path
+) -> None:
+    first = start(minutes=5)
+    first.wait_for_phase("first")
+    wait_for(kept_in(tmp_path).exists)
+    other = start("--resume", minutes=5)
+    assert other.process.wait(LIMIT) == 1
+    assert "already-running" in other.said()
+    assert first.process.poll() is None
+    first.power_cut()
+    second = start("--no-resume", minutes=5)
+    assert second.wait_for_phase("first")["reason"] == "request"
+    second.process.send_signal(signal.SIGTERM)  # the computer shuts down
+    assert second.process.wait(LIMIT) == 130
+    assert kept_in(tmp_path).exists()
+    third = start("--resume", minutes=5)
+    assert third.wait_for_phase("first")["reason"] == "restored"
+    third.process.send_signal(signal.SIGINT)  # a person ends it
+    assert third.process.wait(LIMIT) == 130
+    assert not kept_in(tmp_path).exists()
+    assert "Traceback" not in third.said()

@@ -1,0 +1,68 @@
+"""A session that goes on after a power cut: what is kept of it, and how it takes up its time again.
+
+The minutes of the running phase stand still while nobody was there, and the planned end stays where it was:
+what the cut has cost is taken from the later phases as an overrun is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from voice_facilitator.session import events as ev
+from voice_facilitator.session import machine as states
+from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
+from voice_facilitator.session.events import Seconds
+from voice_facilitator.session.schedule import fit, squeeze
+from voice_facilitator.session.state import Late, Pending, State, to_plain
+
+# The phase, the plan and what people have decided. Nothing of who was heard, learnt, said or shown.
+KEPT = (
+    "version", "protocol", "machine", "now", "visits", "plan", "paused_at", "timer_only", "reminders",
+    "announced",
+)  # fmt: skip
+_HARDLY_BEGUN_SECONDS = 15.0  # cut off so early, few have heard what the phase is about
+
+
+def kept_of(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """The part of a session's snapshot that is worth keeping over a power cut."""
+    return {name: snapshot[name] for name in KEPT}
+
+
+def whole(kept: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot to restore, made from what was kept. Raises ValueError for data of another shape."""
+    if not isinstance(kept, dict) or set(kept) != set(KEPT):
+        raise ValueError("the stored session is damaged")
+    return {**to_plain(State()), **kept}
+
+
+def restarted(core: Core, now: Seconds) -> None:
+    """Go on at `now` with a session that stood still since its last moment."""
+    state, plan, phase = core.state, core.state.plan, core.phase
+    cut = state.now
+    state.now = now
+    if state.timer_only:
+        core.emit(ev.Forget(now, for_good=True))
+    core.listen()
+    if core.mode == states.PAUSED:
+        core.show(core.wording.say("restarted.paused"))
+    if core.mode != states.RUNNING or phase is None:
+        return
+    state.who = ev.SpeakerState.UNSURE  # somebody may be speaking, until we have heard otherwise
+    elapsed, session_ends = cut - plan.phase_started, plan.session_ends
+    rest = [replace(phase, seconds=max(0.0, plan.phase_ends - cut)), *core.later_phases()]
+    lengths = squeeze(rest, session_ends - now)
+    plan.end_stays = plan.end_stays or sum(fit(rest, session_ends - now)) > session_ends - now
+    plan.phase_started = now - elapsed
+    plan.phase_ends = now + lengths[0]
+    plan.later = lengths[1:]
+    core.emit(ev.PhaseEntered(now, phase.name, plan.phase_ends - plan.phase_started, "restored"))
+    core.plan_changed()
+    text = core.wording.say("restarted", left=core.wording.minutes(lengths[0]))
+    core.show(text)
+    beginning = core.fill(phase.announcement, seconds=lengths[0])
+    if elapsed < _HARDLY_BEGUN_SECONDS and beginning:
+        core.wait(Pending(f"{phase.name}.start", beginning, now, now + phase.grace_seconds))
+    else:
+        until, holds = now + REQUEST_GRACE_SECONDS, phase.holds_silence
+        core.wait(Pending("restarted", text, now, until, late=Late.CHIME, holds_silence=holds))
