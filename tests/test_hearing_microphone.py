@@ -71,7 +71,7 @@ def listen(source: MicrophoneSource, room: Room, seconds: float) -> np.ndarray:
     blocks = source.blocks() if not hasattr(source, "going") else source.going
     source.going = blocks  # type: ignore[attr-defined]
     for block in blocks:
-        heard.append(block)
+        heard.append(block.copy())  # good until the next
         if room.now >= until:
             break
     return np.concatenate(heard)
@@ -191,7 +191,7 @@ def test_zeros_from_the_start_on_are_no_sound() -> None:
 
 
 def test_the_ring_keeps_order_counts_drops_and_is_wiped() -> None:
-    ring = Ring(1000)
+    ring = Ring(1000, 900)
     sent: list[int] = []
     got: list[int] = []
     for k in range(20):
@@ -206,4 +206,19 @@ def test_the_ring_keeps_order_counts_drops_and_is_wiped() -> None:
     assert ring.dropped == 1500 + 600 - 1000
     ring.wipe()
     assert len(ring.read()) == 0
-    assert not ring._data.any()
+    assert not ring._memory.any()
+    assert not ring._out_memory.any()
+
+
+def test_the_ring_never_holds_more_than_six_seconds_and_gives_them_in_pieces() -> None:
+    ring = Ring(48_000 * 6, 12_000)
+    ring.begin(16_000)
+    ring.write(np.ones(16_000 * 10, np.int16).tobytes())
+    assert ring.waiting == 16_000 * 6
+    assert ring.dropped == 16_000 * 4
+    assert len(ring.read()) == 4_000
+    assert ring.waiting == 16_000 * 6 - 4_000
+    ring.begin(48_000)
+    assert ring.waiting == 0
+    ring.write(np.ones(48_000, np.int16).tobytes())
+    assert len(ring.read()) == 12_000

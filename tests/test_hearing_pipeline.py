@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
 import subprocess
@@ -11,9 +12,11 @@ import pytest
 import soundfile
 import soxr
 
+from voice_facilitator.hearing.activity import CHUNK
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, WINDOW_CHUNKS, Frame, Hearing
 from voice_facilitator.hearing.voice_model import Cohort, Rule
+from voice_facilitator.privacy import memory
 from voice_facilitator.session.events import (
     Enrolment,
     EnrolmentChanged,
@@ -292,17 +295,21 @@ def test_too_short_a_story_is_said_to_be_poor() -> None:
 def arrays(hearing: Hearing) -> list[np.ndarray]:
     model = hearing._model
     assert model is not None
-    return [model._enrolled._rows, model._pool._rows, model._mean, model._others._rows, hearing._window]
+    return [model._enrolled._rows, model._pool._rows, model._mean, model._others._rows, hearing._audio]
 
 
 def test_forgetting_overwrites_every_voice_in_place() -> None:
+    gc.collect()
+    before = memory.held()
     room = Room()
     room.session()
     held = arrays(room.hearing)
     assert all(array.any() for array in held[:4]), "the test must be able to fail"
-    room.hearing._window[:] = 1
+    room.hearing._audio[:] = 1
     room.hearing.forget(for_good=True)
     assert not any(array.any() for array in held)
+    assert memory.held().total > before.total
+    assert memory.held().not_zero == before.not_zero, "nor is anything left where we did not look"
     assert all(a is b for a, b in zip(held, arrays(room.hearing), strict=True))
     room.hearing.listen(STORY)
     room.say(0, 20)
@@ -323,7 +330,19 @@ def test_memory_and_cost_do_not_grow_with_the_session() -> None:
     model = room.hearing._model
     assert model is not None
     assert model._pool.offered > len(model._pool) > 700
-    assert len(room.hearing._window) == WINDOW_SAMPLES
+
+
+def test_what_was_heard_is_overwritten_and_in_timer_only_hardly_held(speech: np.ndarray) -> None:
+    gc.collect()
+    before = memory.held().not_zero
+    hearing = Hearing(SETTINGS, LoudnessEncoder())
+    hearing.listen(STORY)
+    hearing.feed(speech)
+    assert memory.held().not_zero > before + WINDOW_SAMPLES
+    hearing.forget(for_good=True)
+    assert memory.held().not_zero == before
+    hearing.feed(speech)
+    assert memory.held().not_zero <= before + 4 * CHUNK, "what is left waits for the rest of its 32 ms"
 
 
 def test_a_pause_in_the_story_does_not_end_the_learning() -> None:

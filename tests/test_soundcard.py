@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_no_device_at_all(room: VirtualRoom) -> None:
 def test_microphone_gives_blocks_until_closed(room: VirtualRoom) -> None:
     blocks: list[bytes] = []
     finished = threading.Event()
-    stream = soundcard.open_input(room.microphone, blocks.append, finished.set)
+    stream = soundcard.open_input(room.microphone, keeping(blocks), finished.set)
     _wait_for(lambda: len(blocks) > 0)
     tone = (8000 * np.sin(np.arange(16_000) * 0.2)).astype(np.int16)
     room.play_into_microphone(tone, 16_000)
@@ -70,7 +71,7 @@ def test_microphone_gives_blocks_until_closed(room: VirtualRoom) -> None:
 def test_lost_microphone_is_told_and_found_again(room: VirtualRoom) -> None:
     blocks: list[bytes] = []
     finished = threading.Event()
-    stream = soundcard.open_input(room.microphone, blocks.append, finished.set)
+    stream = soundcard.open_input(room.microphone, keeping(blocks), finished.set)
     _wait_for(lambda: len(blocks) > 0)
     room_stays_dead = threading.Event()
     threading.Thread(target=lambda: (room.kill_server(), room_stays_dead.set())).start()
@@ -80,7 +81,7 @@ def test_lost_microphone_is_told_and_found_again(room: VirtualRoom) -> None:
     room.start_server()
     soundcard.restart()
     again: list[bytes] = []
-    stream = soundcard.open_input(room.microphone, again.append, lambda: None)
+    stream = soundcard.open_input(room.microphone, keeping(again), lambda: None)
     _wait_for(lambda: len(again) > 0)
     assert stream.close(5)
 
@@ -103,6 +104,11 @@ def test_without_portaudio_the_error_names_the_package() -> None:
     assert done.stdout.startswith("no-portaudio 6"), done.stdout + done.stderr
     if sys.platform == "linux":
         assert "libportaudio2" in done.stdout
+
+
+def keeping(blocks: list[bytes]) -> Callable[[memoryview], None]:
+    """A microphone's blocks are good only while it is told of them."""
+    return lambda block: blocks.append(bytes(block))
 
 
 def _wait_for(met: object, limit: float = 15) -> None:

@@ -52,6 +52,11 @@ class Device:
     index: int  # PortAudio's number; good until `restart`
 
 
+def load() -> None:
+    """Loads PortAudio now: later this process may not. Raises FacilitatorError `no-portaudio`."""
+    _portaudio()
+
+
 def devices() -> list[Device]:
     """All microphones and speakers known to PortAudio since it was last initialised.
 
@@ -190,15 +195,16 @@ class OutputStream(_Stream):
 
 
 def open_input(
-    device_name: str, on_block: Callable[[bytes], None], on_finished: Callable[[], None]
+    device_name: str, on_block: Callable[[memoryview], None], on_finished: Callable[[], None]
 ) -> InputStream:
     """Opens a microphone; its blocks come from a thread of PortAudio's as int16 mono.
 
     `device_name`: part of the name, empty is the default. `on_block` gets about 20 ms at
     `InputStream.rate`: 16 kHz where the device agrees, else its own rate. It must be quick: copy, and be
-    gone. `on_finished` is called when the stream ends without `close`: the device is lost. The first block
-    can take 1.8 s to come. A device that stands still may stop calling without a word, and on macOS a
-    missing permission looks like blocks of zeros: both are for the caller to notice.
+    gone; the memory it was given is the sound system's again. `on_finished` is called when the stream ends
+    without `close`: the device is lost. The first block can take 1.8 s to come. A device that stands still
+    may stop calling without a word, and on macOS a missing permission looks like blocks of zeros: both are
+    for the caller to notice.
 
     Raises FacilitatorError `no-portaudio` or `no-microphone`.
     """
@@ -209,10 +215,11 @@ def open_input(
 
         def callback(data: Any, _frames: int, _time: Any, _status: Any) -> None:
             if channels == 1:
-                on_block(bytes(data))
+                on_block(memoryview(data))
             else:
-                mixed = np.frombuffer(data, np.int16).reshape(-1, channels).mean(axis=1)
-                on_block(mixed.astype(np.int16).tobytes())
+                mixed = np.frombuffer(data, np.int16).reshape(-1, channels).mean(axis=1).astype(np.int16)
+                on_block(mixed.data.cast("B"))
+                mixed[:] = 0
 
         handle._stream = _portaudio().RawInputStream(
             callback=callback, finished_callback=handle._finished, **_options(device, rate, channels)

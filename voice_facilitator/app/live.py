@@ -16,6 +16,7 @@ from voice_facilitator.display.keys import KeyReader, request_for, terminal_rest
 from voice_facilitator.display.terminal import Screen
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.process import HearingProcess
+from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Action, Part, Request, Seconds
@@ -113,6 +114,7 @@ class LiveSession:
     def run(self) -> ExitCode:
         """Run until the session has ended or is interrupted; the parts are stopped either way."""
         code, keep = ExitCode.OK, True
+        harden()
         with _interrupts(), terminal_restored():
             try:
                 self._start()

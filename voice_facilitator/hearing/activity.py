@@ -49,6 +49,7 @@ class VoiceActivity:
         self._left = max(0, self._left - 1)
         return self._left > 0
 
-    def reset(self) -> None:
+    def wipe(self) -> None:
+        """Overwrite what the detector holds of the last chunk; whether there is speech goes on."""
+        self._detector.process_samples([0.0] * CHUNK)
         self._detector.reset()
-        self._left = 0

@@ -27,6 +27,8 @@ from voice_facilitator.hearing.microphone import MicrophoneSource, MicrophoneWed
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import ArraySource, AudioSource, FileSource
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
+from voice_facilitator.privacy.confinement import confine, harden
+from voice_facilitator.privacy.memory import wipe_all
 from voice_facilitator.session.events import Action, Forget, Input, Listen, Part, PartBack, PartLost, Seconds
 from voice_facilitator.settings import HearingSettings
 
@@ -172,9 +174,7 @@ def run(controls: Connection, messages: Connection, setup: Setup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _no_core_dumps()
-    if isinstance(setup.source, Microphone):
-        soundcard.silence_native_noise()
+    _give_up_rights(setup.source)
     outbox = _Outbox(messages)
     code = 0
     try:
@@ -229,6 +229,7 @@ def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
     finally:
         hearing.forget(for_good=True)
         audio.close()
+        wipe_all()
 
 
 def _until_stopped(audio: AudioSource, inbox: _Inbox, hearing: Hearing) -> Iterator[Floats]:
@@ -295,9 +296,12 @@ class _Inbox:
                     self.stopped = True
 
 
-def _no_core_dumps() -> None:
-    try:
-        import resource  # noqa: PLC0415  # not on Windows
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def _give_up_rights(source: Source) -> None:
+    """Before anything is heard: from here on this process cannot write a file or reach a network."""
+    harden()
+    microphone = isinstance(source, Microphone)
+    if microphone:
+        soundcard.silence_native_noise()
+        with contextlib.suppress(FacilitatorError):  # it is told when the microphone is opened
+            soundcard.load()
+    confine(sound_server=microphone)

@@ -15,6 +15,7 @@ import numpy as np
 from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS
 from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.phrases import Phrases
+from voice_facilitator.privacy.memory import move, private_zeros
 from voice_facilitator.session.events import Action, Request
 from voice_facilitator.settings import CommandSettings
 
@@ -73,8 +74,8 @@ class CommandListener:
         self._shortest = round(_SHORTEST_SECONDS / CHUNK_SECONDS) + hold
         self._sayable = phrases.sayable(frozenset())
         # Allocated once and overwritten after each use: the sound of an utterance stays nowhere else.
-        self._sound = np.zeros((_LEAD_CHUNKS + self._longest + self._after + 1) * CHUNK, np.float32)
-        self._lead = np.zeros(_LEAD_CHUNKS * CHUNK, np.float32)
+        self._sound: Floats = private_zeros((_LEAD_CHUNKS + self._longest + self._after + 1) * CHUNK)
+        self._lead: Floats = private_zeros(_LEAD_CHUNKS * CHUNK)
         self._count = 0  # chunks of `_sound` in use
         self._spoken = 0  # chunks from the first to the last speech of the utterance
         self._quiet = self._before  # chunks of silence up to now
@@ -108,7 +109,7 @@ class CommandListener:
         if self._recording:
             self._append(chunk)
         elif not self._active:
-            self._lead[:-CHUNK] = self._lead[CHUNK:]
+            move(self._lead, 0, CHUNK, len(self._lead))
             self._lead[-CHUNK:] = chunk
         if self._active and self._quiet >= self._after:
             self._active = False

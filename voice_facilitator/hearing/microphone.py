@@ -20,8 +20,13 @@ from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.source import Floats, Resampler
+from voice_facilitator.privacy.memory import private_zeros
 
-_RING_SECONDS = 8.0  # a stalled sound server delivered a burst of 6 s
+# A stalled sound server delivered a burst of 6 s. With the longest command behind it, there are never more
+# than ten seconds of the room in memory.
+_RING_SECONDS = 6.0
+_READ_SECONDS = 0.25
+_HIGHEST_RATE = 48_000  # Hz the ring is made for; it holds less of a device that is faster
 _POLL_SECONDS = 0.02
 _GRACE_SECONDS = 3.0  # the first block of a sleeping device takes up to 1.8 s
 _STALE_SECONDS = 0.5
@@ -53,7 +58,10 @@ class Sound(Protocol):
     """What is needed of `soundcard`; tests give their own."""
 
     def open_input(
-        self, device_name: str, on_block: Callable[[bytes], None], on_finished: Callable[[], None]
+        self,
+        device_name: str,
+        on_block: Callable[[memoryview], None],
+        on_finished: Callable[[], None],
     ) -> InputStream: ...
 
     def restart(self) -> None: ...
@@ -62,14 +70,17 @@ class Sound(Protocol):
 class Ring:
     """int16 samples between the sound thread and ours, in memory that is allocated once and wiped."""
 
-    def __init__(self, capacity: int) -> None:
-        self._data = np.zeros(capacity, np.int16)
+    def __init__(self, capacity: int, at_once: int) -> None:
+        """capacity: samples it can hold. at_once: samples that `read` gives at most."""
+        self._memory: NDArray[np.int16] = private_zeros(capacity, np.int16)
+        self._out_memory: Floats = private_zeros(at_once)
+        self._data, self._out = self._memory, self._out_memory
         self._written = 0
         self._read = 0
         self._lock = threading.Lock()
         self.dropped = 0  # samples
 
-    def write(self, block: bytes) -> None:
+    def write(self, block: bytes | memoryview) -> None:
         """Called by the sound thread. What does not fit is dropped and counted."""
         samples = np.frombuffer(block, np.int16)
         with self._lock:
@@ -82,23 +93,42 @@ class Ring:
             self._data[: len(taken) - len(first)] = taken[len(first) :]
             self._written += len(taken)
 
-    def read(self) -> Floats:
-        """Everything that waits, as float32 of full scale 1; its place in the ring is wiped."""
+    def begin(self, rate: int) -> None:
+        """Wipe it; from now on it holds samples of `rate` Hz, some seconds of them whatever the rate."""
+        self.wipe()
         with self._lock:
-            count = self._written - self._read
+            self._written = self._read = 0
+            self._data = self._memory[: round(rate * _RING_SECONDS)]
+            self._out = self._out_memory[: round(rate * _READ_SECONDS)]
+
+    @property
+    def waiting(self) -> int:
+        """Samples that have not been read."""
+        return self._written - self._read
+
+    def read(self) -> Floats:
+        """What waits, or the oldest of it, as float32 of full scale 1; its place in the ring is wiped.
+
+        A view that is good until the next `read`, `begin` or `wipe`.
+        """
+        with self._lock:
+            count = min(self._written - self._read, len(self._out))
             at = self._read % len(self._data)
-            parts: list[NDArray[np.int16]] = [self._data[at : at + count]]
-            parts.append(self._data[: count - len(parts[0])])
-            out = np.concatenate(parts).astype(np.float32)
-            for part in parts:
-                part[:] = 0
-            self._read = self._written
+            first = self._data[at : at + count]
+            rest = self._data[: count - len(first)]
+            out = self._out[:count]
+            out[: len(first)] = first
+            out[len(first) :] = rest
+            first[:] = 0
+            rest[:] = 0
+            self._read += count
         out /= 32768
         return out
 
     def wipe(self) -> None:
         with self._lock:
-            self._data[:] = 0
+            self._memory[:] = 0
+            self._out_memory[:] = 0
             self._read = self._written
 
 
@@ -123,7 +153,7 @@ class MicrophoneSource:
         self._known_name = ""  # in full, once it was open
         self._sound, self._clock, self._sleep = sound, clock, sleep
         self._silent_seconds = silent_seconds
-        self._ring = Ring(round(48_000 * _RING_SECONDS))
+        self._ring = Ring(round(_HIGHEST_RATE * _RING_SECONDS), round(_HIGHEST_RATE * _READ_SECONDS))
         self._resampler = Resampler(RATE)
         self._stream: InputStream | None = None
         self._finished = threading.Event()
@@ -143,7 +173,10 @@ class MicrophoneSource:
         return self._ring.dropped
 
     def blocks(self) -> Iterator[Floats]:
-        """Blocks as they come; an empty one at least every 0.05 s. Raises MicrophoneWedgedError."""
+        """Blocks as they come, each good until the next; an empty one at least every 0.05 s.
+
+        Raises MicrophoneWedgedError.
+        """
         nothing = np.zeros(0, np.float32)
         self._lost_at = self._next_attempt = self._clock()
         while not self._closed:
@@ -160,6 +193,8 @@ class MicrophoneSource:
                 self._heard_something = self._heard_something or bool(heard.any())
                 self._judge(now)
                 yield self._resampler.push(heard)
+                if self._ring.waiting > len(heard):  # a burst: catch up
+                    continue
             else:
                 if now > self._fresh_until:
                     self._lose(now)
@@ -198,7 +233,7 @@ class MicrophoneSource:
         if not self._wanted and now - self._lost_at > _ANY_DEVICE_SECONDS:
             self._known_name = ""
         self._finished = finished = threading.Event()
-        self._ring.wipe()
+        self._forget_sound()
         try:
             if self._attempts:
                 self._sound.restart()
@@ -209,6 +244,7 @@ class MicrophoneSource:
             return
         self._stream = stream
         self._known_name = stream.device_name
+        self._ring.begin(stream.rate)  # the first block, if it was that quick, is no loss
         self._resampler = Resampler(stream.rate)
         self._opened_at = now
         self._fresh_until = now + _GRACE_SECONDS
@@ -220,4 +256,8 @@ class MicrophoneSource:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close(_CLOSE_SECONDS)
+        self._forget_sound()
+
+    def _forget_sound(self) -> None:
         self._ring.wipe()
+        self._resampler.wipe()

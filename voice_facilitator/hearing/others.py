@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.hearing.voice_model import Cohort
 from voice_facilitator.hearing.voices import VoiceBank
+from voice_facilitator.privacy.memory import private_zeros
 
 Mask = NDArray[np.bool_]
 
@@ -26,7 +27,7 @@ class Others:
     """Windows that are surely not the presenter's, in one array that is overwritten in place."""
 
     def __init__(self, dim: int) -> None:
-        self._rows = np.zeros((_CAPACITY, dim), np.float32)
+        self._rows: Floats = private_zeros((_CAPACITY, dim))
         self._held = 0
         self.voices = 0  # a rough count of people
 

@@ -17,6 +17,7 @@ from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Floats, Spea
 from voice_facilitator.hearing.presenter import PresenterModel
 from voice_facilitator.hearing.turns import Turns
 from voice_facilitator.hearing.voice_model import Cohort, Rule
+from voice_facilitator.privacy.memory import move, private_zeros
 from voice_facilitator.session import events
 from voice_facilitator.session.events import Enrolment, Input, Seconds, SpeakerState
 from voice_facilitator.settings import HearingSettings
@@ -49,7 +50,13 @@ class Frame:
     full: Floats | None = None  # voice of the last 1.6 s
     fresh: Floats | None = None  # voice of what was said since the last short pause, if less than 1.6 s
     fresh_seconds: Seconds = 0.0  # length of that
-    sound: Floats | None = None  # the chunk itself, for commands
+    sound: Floats | None = None  # the chunk itself, for commands: good until the next frame
+
+    def wipe(self) -> None:
+        """Overwrite the embeddings: who wants to keep them has copied them."""
+        for voice in (self.full, self.fresh):
+            if voice is not None:
+                voice[:] = 0
 
 
 class Hearing:
@@ -74,9 +81,10 @@ class Hearing:
         )
         self._turns = Turns(self._rule)
         # analysis
-        self._pending = np.zeros(0, np.float32)  # samples short of a chunk
-        self._window = np.zeros(WINDOW_SAMPLES, np.float32)  # the last 1.6 s
-        self._speech = np.zeros(WINDOW_CHUNKS, bool)
+        # The last 1.6 s, and behind them `_pending` samples that wait to be analysed, all of a batch at most.
+        self._audio: Floats = private_zeros(WINDOW_SAMPLES + _BATCH_CHUNKS * CHUNK)
+        self._pending = 0
+        self._speech = np.zeros(WINDOW_CHUNKS + _BATCH_CHUNKS, bool)  # the same in chunks
         self._analysed = 0  # chunks
         self._fresh_from = 0  # chunk at which speech began after the last short pause
         self._pause = _PAUSE_CHUNKS  # chunks of silence up to now
@@ -128,8 +136,8 @@ class Hearing:
             self._model.forget()
         if self._commands is not None:
             self._commands.forget()
-        self._window[:] = 0
-        self._pending[:] = 0
+        self._audio[:] = 0
+        self._activity.wipe()
         self._usable_from = self.time
         self._turns.end()
         self._timer_only = self._timer_only or for_good
@@ -162,24 +170,30 @@ class Hearing:
         at once (the encoder is twice as fast in batches) and still answer each event at its time.
         """
         for frame in self._analyse(samples):
-            yield frame.time, self.decide(frame)
+            found = self.decide(frame)
+            frame.wipe()
+            yield frame.time, found
 
     def _analyse(self, samples: Floats) -> Iterator[Frame]:
-        self._pending = np.concatenate([self._pending, samples])
-        while len(self._pending) >= CHUNK:
-            count = min(len(self._pending) // CHUNK, _BATCH_CHUNKS)
-            batch = self._pending[: count * CHUNK]
-            self._pending = self._pending[count * CHUNK :]
-            yield from self._analyse_chunks(batch, count)
+        taken = 0
+        while taken < len(samples):
+            begin = WINDOW_SAMPLES + self._pending
+            part = samples[taken : taken + len(self._audio) - begin]
+            self._audio[begin : begin + len(part)] = part
+            self._pending += len(part)
+            taken += len(part)
+            count = self._pending // CHUNK
+            if count:
+                yield from self._analyse_chunks(count)
+                self._move_on(count)
 
-    def _analyse_chunks(self, batch: Floats, count: int) -> list[Frame]:
+    def _analyse_chunks(self, count: int) -> list[Frame]:
         """Speech, level and voice of `count` chunks. What it answers depends on the audio alone."""
-        audio = np.concatenate([self._window, batch])
-        speech = np.concatenate([self._speech, np.zeros(count, bool)])
+        speech = self._speech
         levels: list[float] = []
         wanted: list[tuple[int, int]] = []  # chunk, and how many chunks of the window do not count
         for k in range(count):
-            chunk = batch[k * CHUNK : (k + 1) * CHUNK]
+            chunk = self._audio[WINDOW_SAMPLES + k * CHUNK :][:CHUNK]
             spoken = speech[WINDOW_CHUNKS + k] = self._activity.step(chunk)
             levels.append(10 * float(np.log10(np.mean(chunk * chunk, dtype=np.float64) + 1e-12)))
             number = self._analysed + k + 1
@@ -193,7 +207,7 @@ class Hearing:
                 wanted.append((k, 0))
             if _SHORTEST_CHUNKS <= fresh < WINDOW_CHUNKS:
                 wanted.append((k, WINDOW_CHUNKS - fresh))
-        voices = self._encode(audio, wanted)
+        voices = self._encode(wanted)
         frames = []
         for k in range(count):
             fresh_voice, skipped = voices.get((k, False), (None, WINDOW_CHUNKS))
@@ -201,26 +215,33 @@ class Hearing:
                 Frame(
                     time=(self._analysed + k + 1) * CHUNK_SECONDS,
                     speech=bool(speech[WINDOW_CHUNKS + k]),
-                    sound=batch[k * CHUNK : (k + 1) * CHUNK],
+                    sound=self._audio[WINDOW_SAMPLES + k * CHUNK :][:CHUNK],
                     level=levels[k],
                     full=voices.get((k, True), (None, 0))[0],
                     fresh=fresh_voice,
                     fresh_seconds=(WINDOW_CHUNKS - skipped) * CHUNK_SECONDS,
                 )
             )
-        self._window[:] = audio[-WINDOW_SAMPLES:]
-        self._speech = speech[-WINDOW_CHUNKS:]
         self._analysed += count
         return frames
 
-    def _encode(
-        self, audio: Floats, wanted: list[tuple[int, int]]
-    ) -> dict[tuple[int, bool], tuple[Floats, int]]:
+    def _move_on(self, count: int) -> None:
+        """`count` chunks have been decided on: only the last 1.6 s are kept."""
+        end = WINDOW_SAMPLES + self._pending
+        self._pending -= count * CHUNK
+        move(self._audio, 0, count * CHUNK, end)
+        self._audio[WINDOW_SAMPLES + self._pending : end] = 0
+        move(self._speech, 0, count, count + WINDOW_CHUNKS)
+        if self._timer_only:  # nobody looks at it any more
+            self._audio[:WINDOW_SAMPLES] = 0
+
+    def _encode(self, wanted: list[tuple[int, int]]) -> dict[tuple[int, bool], tuple[Floats, int]]:
         """The voices of the wanted windows, by chunk and whether the window is a full one."""
         if not wanted or self._encoder is None:
             return {}
-        windows = np.stack([audio[(k + 1) * CHUNK : (k + 1) * CHUNK + WINDOW_SAMPLES] for k, _ in wanted])
+        windows = np.stack([self._audio[(k + 1) * CHUNK :][:WINDOW_SAMPLES] for k, _ in wanted])
         rows = self._encoder.encode(windows, np.array([skip * CHUNK for _, skip in wanted], np.int64))
+        windows[:] = 0
         return {(k, skip == 0): (row, skip) for (k, skip), row in zip(wanted, rows, strict=True)}
 
     # ------------------------------------------------------------ decisions

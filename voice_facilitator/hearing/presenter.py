@@ -7,12 +7,11 @@ closeness to the other voices of the room, less how close everybody is to this p
 
 from __future__ import annotations
 
-import numpy as np
-
 from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.hearing.others import Others, purified_mean
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.hearing.voices import VoiceBank
+from voice_facilitator.privacy.memory import private_zeros
 from voice_facilitator.session.events import Enrolment, Seconds
 
 _PRESENTER_WINDOWS = 768  # 2.5 minutes of windows before thinning; gains are flat after one minute
@@ -36,7 +35,7 @@ class PresenterModel:
         self._hop = hop_seconds
         self._enrolled = VoiceBank(_PRESENTER_WINDOWS, dim)
         self._pool = VoiceBank(_POOL_WINDOWS, dim)
-        self._mean = np.zeros(dim, np.float32)
+        self._mean: Floats = private_zeros(dim)
         self._others = Others(dim)
         self._cohort_closeness = _ASSUMED_COHORT
         self._known = False

@@ -22,6 +22,7 @@ from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import child
 from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Source, Stop
 from voice_facilitator.hearing.command_engines import CommandSetup
+from voice_facilitator.privacy.memory import wiping_allocator
 from voice_facilitator.session.events import (
     Action,
     Enrolment,
@@ -188,7 +189,7 @@ class HearingProcess:
             args=(controls_out, messages_in, setup),
             daemon=True,
         )
-        with _one_thread_and_no_interrupt():
+        with _environment_of_a_child():
             process.start()
         controls_out.close()
         messages_in.close()
@@ -277,10 +278,14 @@ class HearingProcess:
 
 
 @contextlib.contextmanager
-def _one_thread_and_no_interrupt() -> Iterator[None]:
-    """For the moment of starting a child: it inherits single-threaded matrices and deafness to Ctrl-C."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+def _environment_of_a_child() -> Iterator[None]:
+    """For the moment of starting a child.
+
+    It inherits single-threaded matrices, an allocator that overwrites what is freed, and deafness to Ctrl-C.
+    """
+    wanted = dict.fromkeys(_ONE_THREAD, "1") | wiping_allocator(dict(os.environ))
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     masks = hasattr(signal, "pthread_sigmask")
     kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
     try:

@@ -30,7 +30,8 @@ class AudioSource(Protocol):
     """Gives blocks of float32 mono at 16 kHz until it is over or closed."""
 
     def blocks(self) -> Iterator[Floats]:
-        """The blocks in order. An endless source may give an empty block when nothing came lately.
+        """The blocks in order, each good until the next. An endless source may give an empty block when
+        nothing came lately.
 
         Raises FacilitatorError when the audio is, or turns out to be, unusable.
         """
@@ -45,9 +46,16 @@ class Resampler:
     """Any rate and channel count to 16 kHz mono, block by block."""
 
     def __init__(self, rate: int) -> None:
+        self._rate = rate
         self._stream = (
             None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
         )
+
+    def wipe(self) -> None:
+        """Push out what the filter still holds."""
+        if self._stream is not None:
+            self._stream.resample_chunk(np.zeros(self._rate // 4, np.float32))
+            self._stream.clear()
 
     def push(self, block: Floats, *, last: bool = False) -> Floats:
         """block: float32 [n] or [n, channels]. `last` lets out what the filter still holds."""

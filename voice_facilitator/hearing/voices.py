@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.privacy.memory import private_zeros
 
 
 class VoiceBank:
@@ -15,7 +14,7 @@ class VoiceBank:
     """
 
     def __init__(self, capacity: int, dim: int) -> None:
-        self._rows = np.zeros((capacity, dim), np.float32)
+        self._rows: Floats = private_zeros((capacity, dim))
         self._count = 0
         self._every = 1
         self.offered = 0  # how many were offered, thinned out or not

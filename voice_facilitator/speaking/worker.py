@@ -19,6 +19,7 @@ import numpy as np
 
 from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session.events import Outcome, Part
 from voice_facilitator.settings import SpeakingSettings
 from voice_facilitator.soundcard import Samples
@@ -48,6 +49,7 @@ def run(  # noqa: PLR0917  # a process is given its arguments by position
 ) -> None:
     """The process's main function. `texts`: the known sentences, the first needed first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's to handle, and it closes us
+    harden()
     soundcard.silence_native_noise()
     Worker(commands, reports, settings, new_engine(settings), retry_seconds).run(texts)
 

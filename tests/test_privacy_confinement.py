@@ -1,0 +1,107 @@
+"""What the hearing process cannot do, tried out in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voice_facilitator.privacy.memory import wiping_allocator
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and seccomp are Linux")
+
+# Tries everything once and prints what happened: the name of the error, or "worked".
+_TRIES = """
+import errno, json, os, resource, socket, subprocess, sys, threading
+from voice_facilitator.privacy import confinement, memory
+
+old, new, kind = sys.argv[1:]
+confinement.harden()
+in_force = confinement.confine(sound_server=kind == "microphone")
+tried = {}
+
+def attempt(name, do):
+    try:
+        do()
+        tried[name] = "worked"
+    except OSError as error:
+        tried[name] = errno.errorcode[error.errno]
+
+attempt("read", lambda: open(old).read())
+attempt("overwrite", lambda: open(old, "r+"))
+attempt("append", lambda: open(old, "a"))
+attempt("create", lambda: open(new, "w"))
+attempt("folder", lambda: os.mkdir(new))
+attempt("rename", lambda: os.rename(old, new))
+attempt("remove", lambda: os.unlink(old))
+attempt("shared memory", lambda: os.open("/dev/shm/voice-facilitator-test", os.O_CREAT | os.O_RDWR))
+attempt("internet", lambda: socket.socket())
+attempt("internet 6", lambda: socket.socket(socket.AF_INET6))
+attempt("packets", lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
+attempt("local", lambda: socket.socket(socket.AF_UNIX))
+attempt("program", lambda: subprocess.run(["true"]))
+thread = threading.Thread(target=lambda: attempt("create in a thread", lambda: open(new, "w")))
+thread.start()
+thread.join()
+print(json.dumps({
+    "in force": {name: getattr(in_force, name) for name in in_force.__dataclass_fields__},
+    "tried": tried,
+    "core": resource.getrlimit(resource.RLIMIT_CORE),
+    "wipes": memory.freed_memory_is_overwritten(),
+}))
+"""
+
+
+def attempts(folder: Path, kind: str) -> dict[str, Any]:
+    old = folder / "old"
+    old.write_text("here before")
+    environment = dict(os.environ)
+    environment |= wiping_allocator(environment)
+    result = subprocess.run(
+        [sys.executable, "-c", _TRIES, str(old), str(folder / "new"), kind],
+        capture_output=True, text=True, check=True, timeout=60, env=environment,
+    )  # fmt: skip
+    assert old.read_text() == "here before"
+    assert {path.name for path in folder.iterdir()} == {"old"}
+    found: dict[str, Any] = json.loads(result.stdout)
+    if not all(v for k, v in found["in force"].items() if k != "no_sockets"):
+        pytest.skip(f"this system has not all the means: {found['in force']}")
+    return found
+
+
+def test_it_reads_and_does_nothing_else(tmp_path: Path) -> None:
+    found = attempts(tmp_path, "file")
+    assert found["in force"]["no_sockets"]
+    assert found["tried"].pop("read") == "worked"
+    assert set(found["tried"].values()) == {"EACCES"}
+    assert found["core"] == [0, 0]
+
+
+def test_with_a_microphone_it_may_reach_the_sound_server_and_nothing_else(tmp_path: Path) -> None:
+    found = attempts(tmp_path, "microphone")
+    assert not found["in force"]["no_sockets"]
+    assert {name for name, result in found["tried"].items() if result == "worked"} == {"read", "local"}
+
+
+def test_freed_memory_is_overwritten(tmp_path: Path) -> None:
+    if not wiping_allocator({}):
+        pytest.skip("this system has no allocator that overwrites")
+    assert attempts(tmp_path, "file")["wipes"]
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    code = "from voice_facilitator.privacy import memory; print(memory.freed_memory_is_overwritten())"
+    plain = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=environment | {"PYTHONMALLOC": "malloc"},
+    )  # fmt: skip
+    assert plain.stdout.strip() == "False", "the check must be able to fail"
+
+
+def test_a_users_own_tunables_are_kept() -> None:
+    found = wiping_allocator({"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"})
+    if found:
+        assert found["GLIBC_TUNABLES"].startswith("glibc.malloc.arena_max=1:")
