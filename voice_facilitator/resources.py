@@ -9,6 +9,9 @@ import platformdirs
 _PACKAGE = Path(__file__).parent
 _IN_WHEEL = _PACKAGE / "data"
 APP_NAME = "voice-facilitator"
+# Matrices here are so small that a second thread costs more than it brings: on a busy machine many times
+# the time, because it waits by spinning. The libraries read this when they are loaded.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 def shipped(*parts: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -12,6 +13,7 @@ from voice_facilitator import __version__
 from voice_facilitator.cli import catalogue, machine, sessions
 from voice_facilitator.cli.options import say
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.resources import ONE_THREAD
 
 
 def _exit_with(code: int | None, **_: object) -> None:
@@ -26,7 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-protocols_app = typer.Typer(help="The session formats.", no_args_is_help=True)
 app.add_typer(sessions.app)
 app.add_typer(catalogue.protocols, name="protocols")
 app.add_typer(catalogue.models, name="models")
@@ -35,6 +36,8 @@ app.add_typer(machine.app)
 
 def main() -> None:
     """The entry point: runs a command and turns errors into a message, a hint and an exit code."""
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
     try:
         app()
     except FacilitatorError as error:

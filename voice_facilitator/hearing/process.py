@@ -23,6 +23,7 @@ from voice_facilitator.hearing import child
 from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Source, Stop
 from voice_facilitator.hearing.command_engines import CommandSetup
 from voice_facilitator.privacy.memory import wiping_allocator
+from voice_facilitator.resources import ONE_THREAD
 from voice_facilitator.session.events import (
     Action,
     Enrolment,
@@ -47,7 +48,6 @@ _HANG_SECONDS = 8.0  # without a sign of life
 _BACKOFF_SECONDS = (0.2, 1.0, 3.0, 10.0, 30.0)
 _STEADY_SECONDS = 300.0  # having run so long, a crash counts as the first one again
 _MAY_CROSS = (SpeakerChanged, PresenterEvidence, EnrolmentChanged, PartLost, PartBack, Request)
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass(slots=True)
@@ -283,7 +283,7 @@ def _environment_of_a_child() -> Iterator[None]:
 
     It inherits single-threaded matrices, an allocator that overwrites what is freed, and deafness to Ctrl-C.
     """
-    wanted = dict.fromkeys(_ONE_THREAD, "1") | wiping_allocator(dict(os.environ))
+    wanted = dict.fromkeys(ONE_THREAD, "1") | wiping_allocator(dict(os.environ))
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     masks = hasattr(signal, "pthread_sigmask")
