@@ -9,7 +9,7 @@ from voice_facilitator import phrases as phrase_files
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing import sphinx
 from voice_facilitator.hearing.commands import CommandEngine, CommandListener
-from voice_facilitator.hearing.vosk_models import VoskEngine
+from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine
 from voice_facilitator.models import Kind, ModelEntry, State, checked_path, load_manifest, state_of
 from voice_facilitator.phrases import Phrases
 from voice_facilitator.settings import CommandSettings
@@ -57,6 +57,7 @@ class Choice:
 
     name: str
     folder: Path | None = None
+    rule: CommandRule | None = None
 
 
 def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
@@ -82,13 +83,22 @@ def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
                 "Choose a recogniser of: voice-facilitator models list",
                 exit_code=ExitCode.USAGE,
             )
-        return Choice(entry.name, checked_path(entry, models))
+        return _choice(entry, models)
     for entry in recognisers(language):
-        if state_of(entry, models) in (State.GOOD, State.UNCHECKED):
-            return Choice(entry.name, entry.path(models))
+        if state_of(entry, _place(entry, models)) in (State.GOOD, State.UNCHECKED):
+            return _choice(entry, models)
     if language == sphinx.LANGUAGE:
         return Choice(SPHINX)
     raise _no_engine_for(language)
+
+
+def _choice(entry: ModelEntry, models: Path | None) -> Choice:
+    return Choice(entry.name, checked_path(entry, _place(entry, models)), CommandRule(**entry.decision))
+
+
+def _place(entry: ModelEntry, models: Path | None) -> Path | None:
+    """What comes with the program is never anywhere else."""
+    return None if entry.is_shipped else models
 
 
 def load_engine(choice: Choice, phrases: Phrases) -> CommandEngine:
@@ -98,7 +108,10 @@ def load_engine(choice: Choice, phrases: Phrases) -> CommandEngine:
     prefix word.
     """
     engine: CommandEngine
-    engine = sphinx.SphinxEngine() if choice.folder is None else VoskEngine(choice.folder, choice.name)
+    if choice.folder is None:
+        engine = sphinx.SphinxEngine()
+    else:
+        engine = VoskEngine(choice.folder, choice.name, choice.rule)
     if lacking := engine.unknown_words(phrases) & set(phrases.prefix.split()):
         raise FacilitatorError(
             "commands-unfit",

@@ -8,6 +8,7 @@ that recognises is thrown away unread.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ RECOGNISER_FILES = (
     ("conf/mfcc.conf", "mfcc.conf"),
     ("graph/HCLr.fst", "graph/HCLG.fst", "HCLr.fst", "HCLG.fst"),
 )
+_ALTERNATIVES = 8  # word sequences looked at; the phrase is hardly ever found further down
+
 # A grammar at run time needs the graph in two parts: with HCLG.fst alone it kills the process.
 GRAMMAR_FILES = (
     *RECOGNISER_FILES[:2],
@@ -77,11 +80,34 @@ class VoskEncoder:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class CommandRule:
+    """When a phrase counts as said. The constants belong to a model and stand beside it in the manifest.
+
+    A grammar returns a phrase for any sound, at confidence 1.0. What tells a command from talk is that the
+    whole phrase is (nearly) the best of all word sequences, an unknown word's among them, and that the
+    network is sure of its sounds: the cost of the path for each second.
+    """
+
+    within: float = 1.0  # how much worse than the best word sequence the phrase may be
+    least: float = -1000.0  # score for each second of sound; the default is for models nobody has measured
+    step: float = 10.0  # what one unit of the margin in the settings means on that scale
+
+    def __post_init__(self) -> None:
+        if any(not np.isfinite(getattr(self, f.name)) for f in fields(self)):
+            raise ValueError("a constant of the command decision is not a number")
+
+    def score(self, behind: float, per_second: float) -> float:
+        """At least 0 is a command. behind: how much worse the phrase is than the best word sequence."""
+        return min((self.within - behind) / max(self.within, 1e-3), (per_second - self.least) / self.step)
+
+
 class VoskEngine:
     """Recognises phrases with any Vosk model folder that can take a grammar."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, rule: CommandRule | None = None) -> None:
         """Raises FacilitatorError `model-missing` or `model-damaged`."""
+        self._rule = rule or CommandRule()
         check_folder(folder, GRAMMAR_FILES, name)
         self.name = name
         import vosk  # noqa: PLC0415  # its native library is loaded only by who chose it
@@ -110,10 +136,17 @@ class VoskEngine:
             # Another grammar while sound runs kills the process: each gets a recogniser of its own.
             grammar = json.dumps([*sorted(texts), "[unk]"], ensure_ascii=False)
             self._recogniser = self._vosk.KaldiRecognizer(self._model, RATE, grammar)
+            self._recogniser.SetMaxAlternatives(_ALTERNATIVES)
             self._grammar = texts
         self._recogniser.AcceptWaveform((samples * 32767).astype(np.int16).tobytes())
-        text = str(json.loads(self._recogniser.FinalResult()).get("text", ""))
-        return Recognised(text)
+        found = json.loads(self._recogniser.FinalResult()).get("alternatives", [])
+        # The grammar becomes a bigram: its words can come back in any order, so only whole phrases count.
+        for alternative in found:
+            text, confidence = alternative["text"], alternative["confidence"]
+            if text in texts:
+                behind = found[0]["confidence"] - confidence
+                return Recognised(text, self._rule.score(behind, confidence * RATE / len(samples)))
+        return Recognised("")
 
 
 def check_folder(folder: Path, needed: tuple[tuple[str, ...], ...], name: str) -> None:

@@ -119,7 +119,8 @@ def state_of(entry: ModelEntry, folder: Path | None = None) -> State:
     if not path.exists():
         return State.MISSING
     if entry.file_sha256:
-        return State.GOOD if path.is_file() and file_hash(path) == entry.file_sha256 else State.DAMAGED
+        found = folder_hash(path) if path.is_dir() else file_hash(path)
+        return State.GOOD if found == entry.file_sha256 else State.DAMAGED
     noted = noted_hashes(path.parent).get(f"{entry.name}/unpacked")
     if noted is None:
         return State.UNCHECKED
