@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
+from tests import plays
 from tests.spoken import room
 from voice_facilitator.app.eventlog import EventLog
 from voice_facilitator.app.replay import Replay
-from voice_facilitator.app.setting_up import commands_of, new_session
+from voice_facilitator.app.setting_up import commands_of, new_session, wording_of
 from voice_facilitator.hearing.command_engines import load_listener
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import ArraySource, Floats
 from voice_facilitator.protocols import load
+from voice_facilitator.session import events as ev
+from voice_facilitator.session.events import VOICE
 from voice_facilitator.settings import load_settings
 
 
@@ -38,3 +42,53 @@ def test_facilitator_next_part_moves_on() -> None:
     assert commands(log) == ["next"]
     names = [event["name"] for event in log if event["event"] == "phase"]
     assert names == ["welcome", "check-in"]
+
+
+# ------------------------------------------------------------ what is said about it
+
+
+def spoken(text: str) -> list[plays.Timed]:
+    """A timeline whose requests were all heard."""
+    return [
+        (at, replace(event, source=VOICE) if isinstance(event, ev.Request) else event)
+        for at, event in plays.timeline(text)
+    ]
+
+
+def test_what_was_understood_is_said_before_anything_else_about_it() -> None:
+    heard = plays.play(spoken("0 begin\n 0 silence\n 290 next"), until=298)
+    assert heard.only("say", after=290) == ["290 say confirm", "294.8 say story.start"]
+    assert heard.texts("confirm") == ["Moving on to The story. Say: facilitator, undo, to stay."]
+
+
+def test_the_time_to_object_runs_from_the_end_of_that_sentence_on() -> None:
+    heard = plays.play(spoken("0 begin\n 0 silence\n 250 next\n 267 undo"), until=268, voice_seconds=6.0)
+    assert heard.only("phase", after=251) == ["267 phase case (undo)"]
+
+
+def test_a_key_is_not_explained() -> None:
+    heard = plays.play("0 begin\n 0 silence\n 290 next", until=298)
+    assert heard.only("say", after=290) == ["290 say story.start"]
+
+
+def test_while_people_talk_the_display_tells_and_the_words_wait() -> None:
+    heard = plays.play(spoken("0 begin\n 280 other\n 285 next\n 288 silence"), until=298)
+    assert heard.only("show", after=285, before=286)[0].endswith("undo, to stay.")
+    assert heard.only("say", after=285)[0] == "289.8 say confirm"
+
+
+def test_ending_asks_for_a_spoken_yes_and_can_be_taken_back() -> None:
+    timeline = spoken("0 begin\n 0 silence\n 1000 end\n 1014 yes\n 1030 undo")
+    heard = plays.play(timeline, until=1035, voice_seconds=5.0)
+    assert heard.texts("ask-end.voice") == heard.texts("other") == []
+    assert "facilitator, yes" in heard.texts("ask-end")[0]
+    assert heard.only("say", after=1014)[0] == "1014 say confirm"
+    assert heard.session.view().mode == "running"
+
+
+def test_another_prefix_is_the_one_that_is_spoken_of() -> None:
+    settings = load_settings()
+    settings = settings.model_copy(
+        update={"commands": settings.commands.model_copy(update={"prefix": "moderator"})}
+    )
+    assert "moderator, undo" in wording_of(settings, load("balint-45")).say("understood.end")

@@ -12,12 +12,11 @@ from voice_facilitator import checked_toml
 from voice_facilitator.checked_toml import FileMistakes, Mistake
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped
-from voice_facilitator.session.events import Action, Request, Seconds
+from voice_facilitator.session.events import VOICE, Action, Request, Seconds
 
 _CODE = "commands"
 _WORDS = re.compile(r"[a-zäöüßéèêàçñ']+( [a-zäöüßéèêàçñ']+)*")
 _TIMED = (Action.MORE_TIME, Action.LESS_TIME)
-SOURCE = "voice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Phrase:
 
     @property
     def request(self) -> Request:
-        return Request(self.action, SOURCE, self.seconds)
+        return Request(self.action, VOICE, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,11 @@ _WORDING_GAPS: dict[str, tuple[str, ...]] = {
     "resumed": ("left",),
     "time-left": ("phase", "session"),
     "time-changed": ("left",),
+    "understood.next": ("phase", "prefix"),
+    "understood.back": ("phase", "prefix"),
+    "understood.repeat": ("phase", "prefix"),
+    "understood.end": ("prefix",),
+    "ask-end.voice": ("prefix",),
     "restarted": ("left",),
 }
 
@@ -218,6 +223,9 @@ def sentences_of(protocol: Protocol, wording: Wording, contacts: tuple[str, ...]
         for cue in phase.cues
         if cue.kind is CueKind.VOICE
     ]
-    texts += [wording.say(key) for key in ("reminder.voice", "paused", "timer-only", "undone", "ask-end")]
+    texts += [
+        wording.say(key)
+        for key in ("reminder.voice", "paused", "timer-only", "undone", "ask-end", "ask-end.voice")
+    ]
     texts += [sentence for key, sentence in wording.sentences.items() if key.startswith(("lost.", "back."))]
     return [text for text in texts if text]

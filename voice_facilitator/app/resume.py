@@ -19,7 +19,7 @@ from typing import Any
 import filelock
 
 from voice_facilitator import protocols
-from voice_facilitator.app.setting_up import policy_of
+from voice_facilitator.app.setting_up import policy_of, wording_of
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.resources import state_folder
 from voice_facilitator.session import Protocol, Session
@@ -94,7 +94,7 @@ def _read(path: Path, settings: Settings) -> Interrupted:
     if not all(type(value) in (int, float) for value in times) or not isinstance(data["protocol"], str):
         raise ValueError("this is no resume file")
     protocol = protocols.load(data["protocol"])
-    wording = protocols.load_wording(protocol.language)
+    wording = wording_of(settings, protocol)
     contacts = tuple(settings.session.support_contacts)
     session = Session.after_cut(data["session"], protocol, wording, policy_of(settings), contacts)
     return Interrupted(float(times[0]), float(times[1]), data["protocol"], protocol, session)

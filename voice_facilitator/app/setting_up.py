@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from voice_facilitator import protocols
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import command_engines
 from voice_facilitator.hearing.command_engines import CommandSetup
-from voice_facilitator.session import Policy, Protocol, Session
+from voice_facilitator.session import Policy, Protocol, Session, Wording
 from voice_facilitator.settings import Settings
 
 
@@ -22,6 +23,16 @@ def commands_of(
     except FacilitatorError as error:
         tell(f"{error.message} {error.hint}")
         return None
+
+
+def wording_of(settings: Settings, protocol: Protocol) -> Wording:
+    """The sentences in the language of a protocol, with the prefix word of spoken commands."""
+    wording = protocols.load_wording(protocol.language)
+    try:
+        phrases = command_engines.load_phrases(CommandSetup(settings.commands, protocol.language))
+    except FacilitatorError:  # a language without commands: nobody is told to say one
+        return wording
+    return replace(wording, prefix=phrases.prefix)
 
 
 def policy_of(settings: Settings, *, moves_by_itself: bool = True) -> Policy:
@@ -41,6 +52,6 @@ def new_session(settings: Settings, protocol: Protocol, *, moves_by_itself: bool
 
     moves_by_itself: false leaves it to requests to move from phase to phase.
     """
-    wording = protocols.load_wording(protocol.language)
+    wording = wording_of(settings, protocol)
     policy = policy_of(settings, moves_by_itself=moves_by_itself)
     return Session(protocol, wording, policy, tuple(settings.session.support_contacts))

@@ -83,7 +83,7 @@ def _hold(
     from voice_facilitator.app.live import LiveSession
     from voice_facilitator.app.report import Report
     from voice_facilitator.app.resume import ResumeFile
-    from voice_facilitator.app.setting_up import commands_of, new_session
+    from voice_facilitator.app.setting_up import commands_of, new_session, wording_of
     from voice_facilitator.display.terminal import make_screen
     from voice_facilitator.hearing.process import File, HearingProcess, Microphone
     from voice_facilitator.hearing.voice_model import load_voice_model
@@ -109,7 +109,7 @@ def _hold(
             [report, *sinks],
             sentences=protocol_files.sentences_of(
                 format_,
-                protocol_files.load_wording(format_.language),
+                wording_of(settings, format_),
                 tuple(settings.session.support_contacts),
             ),
             on_progress=on_progress,

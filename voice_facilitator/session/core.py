@@ -12,6 +12,7 @@ from voice_facilitator.session.protocol import Phase, Policy, Protocol, Wording
 from voice_facilitator.session.schedule import fit, squeeze
 from voice_facilitator.session.state import Late, Pending, Plan, State, Undo
 
+CONFIRM = "confirm"  # key of the sentence that tells what was understood by voice
 REQUEST_GRACE_SECONDS = 10.0  # an answer to a request waits this long for a gap
 REMINDER_GRACE_SECONDS = 12.0  # a reminder that comes later than this would surprise
 CLOSING_SECONDS = 60.0  # after a request to end, the goodbye waits at most this long for a gap
@@ -110,8 +111,11 @@ class Core:
         self.state.undo = Undo(action, until, copy.deepcopy(self.state.plan))
         return until
 
-    def enter(self, index: int, reason: str, *, quietly: bool = False) -> None:
-        """Enter the phase at `index` now. `quietly`: chimed and shown, the words wait for a gap."""
+    def enter(self, index: int, reason: str, *, quietly: bool = False, confirm: str = "") -> None:
+        """Enter the phase at `index` now. `quietly`: chimed and shown, the words wait for a gap.
+
+        confirm: a sentence said before the announcement, so that it can be taken back.
+        """
         state, phase, before = self.state, self.protocol.phases[index], self.state.plan
         if self.mode == states.NOT_STARTED:
             budget = sum(p.seconds for p in self.protocol.phases[index:])
@@ -133,7 +137,20 @@ class Core:
         if text:
             key, grace = f"{phase.name}.start", state.now + phase.grace_seconds
             at_once = reason == "planned" or not self.someone_speaks()
-            self.say_change(Pending(key, text, state.now, grace), quietly, at_once=at_once)
+            self._say_confirmed(confirm, Pending(key, text, state.now, grace), quietly, at_once=at_once)
+
+    def _say_confirmed(self, confirm: str, pending: Pending, quietly: bool, *, at_once: bool) -> None:
+        """Tell a change; one asked for by voice says first what was understood, the rest at the next gap."""
+        if not confirm:
+            self.say_change(pending, quietly, at_once=at_once)
+            return
+        self.show(confirm)
+        first = Pending(CONFIRM, confirm, pending.due, pending.grace_until, late=Late.DROP)
+        if self.state.undo is not None:  # as long as it may take until it is said
+            self.state.undo.until = max(self.state.undo.until, pending.grace_until + self.policy.undo_seconds)
+        self.say_change(first, quietly, at_once=at_once)
+        pending.chime = False
+        self.wait(pending)
 
     def _as_planned(self, before: Plan) -> bool:
         """Whether the phase just entered is the one that `before` foresaw, as long and with the same end."""
@@ -211,7 +228,7 @@ class Core:
         rest += [(p.name, length) for p, length in zip(self.later_phases(), plan.later, strict=True)]
         self.emit(ev.PlanChanged(self.state.now, plan.session_ends, tuple(rest)))
 
-    def close(self, *, planned: bool, quietly: bool = False) -> None:
+    def close(self, *, planned: bool, quietly: bool = False, confirm: str = "") -> None:
         """Say goodbye and wipe the voices; the session ends when the goodbye is over."""
         state = self.state
         self.move("close")
@@ -228,7 +245,7 @@ class Core:
         text = self.fill(self.protocol.goodbye)
         if text:
             pending = Pending("goodbye", text, state.now, state.now + REQUEST_GRACE_SECONDS)
-            self.say_change(pending, quietly, at_once=planned)
+            self._say_confirmed(confirm, pending, quietly, at_once=planned)
 
     def end(self) -> None:
         state = self.state
@@ -246,7 +263,10 @@ class Core:
         state = self.state
         state.announced += 1
         state.speaking = state.announced
-        state.speaking_until = state.now + _longest(text)
+        state.speaking_until = state.now + longest(text)
+        if key == CONFIRM and state.undo is not None:  # the time to object runs from its end on
+            state.undo.told = state.announced
+            state.undo.until = state.speaking_until + self.policy.undo_seconds
         state.caption = text
         state.caption_until = state.now + max(LINE_SECONDS, len(text) / READ_CHARACTERS_PER_SECOND)
         self.emit(ev.Announce(state.now, state.announced, key, text, chime, voice))
@@ -281,6 +301,6 @@ class Core:
         return self.wording.fill(text, seconds=seconds, contacts=self.contacts)
 
 
-def _longest(text: str) -> Seconds:
+def longest(text: str) -> Seconds:
     """After this a missing "finished" is no longer waited for: slow speech, and time to begin it."""
     return 15.0 + len(text) / 5

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from voice_facilitator.session import events as ev
 from voice_facilitator.session import floor
 from voice_facilitator.session import machine as states
-from voice_facilitator.session.core import Core
+from voice_facilitator.session.core import Core, longest
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.protocol import CueKind
 from voice_facilitator.session.state import Late, Pending
@@ -59,6 +59,11 @@ def announcement_over(core: Core, number: int) -> None:
     if state.speaking == number:
         state.speaking = None
         state.quiet_since = state.now
+        # While we speak nobody is heard: the time to answer or to object runs from the end on.
+        if state.undo is not None and state.undo.told == number:
+            state.undo.until = state.now + core.policy.undo_seconds
+        if state.confirm_end_until is not None:
+            state.confirm_end_until = state.now + core.policy.undo_seconds
 
 
 # ---------------------------------------------------------------- phases
@@ -150,7 +155,7 @@ def _give(core: Core) -> None:
         floor.spoken(state.reminders, state.now)
         core.emit(ev.Reminded(state.now, 2))
     elif pending.key == "ask-end":  # there is time to answer from the question on
-        state.confirm_end_until = state.now + core.policy.undo_seconds
+        state.confirm_end_until = state.now + longest(text) + core.policy.undo_seconds
     elif phase is not None and pending.key == f"{phase.name}.start":
         left = state.plan.phase_ends - state.now  # after a long wait the minutes of then would be wrong
         text = core.fill(phase.announcement, seconds=left)

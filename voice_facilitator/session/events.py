@@ -13,6 +13,8 @@ from typing import Any
 
 Seconds = float
 
+VOICE = "voice"  # source of requests that were heard
+
 
 class SpeakerState(StrEnum):
     """Who is heard now. `SELF` is our own announcement."""

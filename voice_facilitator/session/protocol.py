@@ -113,10 +113,11 @@ class Wording:
 
     language: str
     sentences: dict[str, str] = field(default_factory=dict)
+    prefix: str = "facilitator"  # with which spoken commands begin
 
     def say(self, key: str, **values: str) -> str:
         """The sentence for `key` with its gaps filled. Raises KeyError for a key the file lacks."""
-        return self.sentences[key].format(**values)
+        return self.sentences[key].format(prefix=self.prefix, **values)
 
     def fill(self, text: str, *, seconds: Seconds = 0.0, contacts: tuple[str, ...] = ()) -> str:
         """A protocol's sentence on one line, with its `{minutes}` and `{contacts}` filled in."""

@@ -72,7 +72,15 @@ def _go_to(core: Core, request: ev.Request, index: int) -> None:
     else:
         _done(core, request, core.remember_undo(request.action))
         stop_own_voice(core)
-    core.enter(index, "request")
+    core.enter(index, "request", confirm=_understood(core, request, index))
+
+
+def _understood(core: Core, request: ev.Request, index: int) -> str:
+    """What is said first about a change that somebody asked for by voice: ears can err, keys cannot."""
+    if request.source != ev.VOICE or core.mode == states.NOT_STARTED:
+        return ""
+    title = core.protocol.phases[index].title
+    return core.wording.say(f"understood.{request.action.value}", phase=title)
 
 
 def stop_own_voice(core: Core) -> None:
@@ -96,7 +104,11 @@ def _next(core: Core, request: ev.Request) -> None:
         return
     _done(core, request, core.remember_undo(request.action))
     stop_own_voice(core)
-    core.close(planned=False)
+    core.close(planned=False, confirm=_ending(core, request))
+
+
+def _ending(core: Core, request: ev.Request) -> str:
+    return core.wording.say("understood.end") if request.source == ev.VOICE else ""
 
 
 def _back(core: Core, request: ev.Request) -> None:
@@ -239,7 +251,8 @@ def _end(core: Core, request: ev.Request) -> None:
         return
     state.confirm_end_until = state.now + core.policy.undo_seconds
     _done(core, request)
-    core.answer("ask-end", core.wording.say("ask-end"))
+    key = "ask-end.voice" if request.source == ev.VOICE else "ask-end"
+    core.answer("ask-end", core.wording.say(key))
 
 
 def _ask_no_more(core: Core) -> None:
@@ -252,7 +265,7 @@ def _yes(core: Core, request: ev.Request) -> None:
         resume(core)
     _done(core, request, core.remember_undo(Action.END))
     stop_own_voice(core)
-    core.close(planned=False)
+    core.close(planned=False, confirm=_ending(core, request))
 
 
 def _no(core: Core, request: ev.Request) -> None:

@@ -57,11 +57,15 @@ class Plan:
 
 @dataclass(slots=True)
 class Undo:
-    """What a request changed, to be taken back until `until`."""
+    """What a request changed, to be taken back until `until`.
+
+    `told`: number of the announcement that says so, 0 as long as there is none.
+    """
 
     action: Action
     until: Seconds
     plan: Plan
+    told: int = 0
 
 
 @dataclass(slots=True)
