@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+# Before NumPy is loaded, as the hearing process does: threads for its small matrices wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tests import virtual_room
 from tests.virtual_room import VirtualRoom

@@ -17,10 +17,11 @@ from voice_facilitator.app.report import Report
 from voice_facilitator.app.setting_up import new_session
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import FileSource
+from voice_facilitator.hearing.speaker import Reason
 from voice_facilitator.hearing.voice_model import load_voice_model
 
 
-def replay(audio: Path, lines: str | None = None) -> str:
+def replay(audio: Path, lines: str | None = None, *, explain: bool = False) -> str:
     """The event log of one replay in the demo's own protocol, as text."""
     settings = demo_room.impatient()
     protocol = demo_room.room().protocol
@@ -28,8 +29,10 @@ def replay(audio: Path, lines: str | None = None) -> str:
     hearing = Hearing(settings.hearing, voices.encoder, voices.cohort, voices.rule)
     timed = None if lines is None else script.parse(lines, protocol, "script")
     log = io.StringIO()
+    events = EventLog(log)
     session = new_session(settings, protocol, moves_by_itself=not script.names_phases(timed))
-    run = Replay(session, hearing, timed, [EventLog(log), Report(protocol)])
+    why = [events.explain] if explain else []
+    run = Replay(session, hearing, timed, [events, Report(protocol)], explain=why)
     run.run(FileSource(audio))
     return log.getvalue()
 
@@ -80,8 +83,22 @@ def test_the_presenter_is_learnt_and_the_intrusion_is_noticed_once(log: str) -> 
     assert begin < noticed[0] <= end + 3
 
 
-def test_the_same_input_gives_the_same_bytes(wav: Path, script_text: str, log: str) -> None:
-    assert replay(wav, script_text) == log
+def test_the_same_input_gives_the_same_bytes_explained_or_not(wav: Path, script_text: str, log: str) -> None:
+    explained = replay(wav, script_text, explain=True)
+    lines = explained.splitlines(keepends=True)
+    decisions = [json.loads(line) for line in lines if '"event": "decision"' in line]
+    assert "".join(line for line in lines if '"event": "decision"' not in line) == log
+    times = [event["t"] for event in parsed(explained)]
+    assert times == sorted(times)
+    begin, end = demo_room.room().intrusion
+    told = [d for d in decisions if begin < d["t"] < end and d["strength"] >= 1]
+    assert told, "what the reminder rested on is there to read"
+    for decision in decisions:
+        assert decision["who"] in {"presenter", "other", "unsure"}
+        assert decision["reason"] in {reason.value for reason in Reason}
+        numbers = {key: value for key, value in decision.items() if key not in ("event", "who", "reason")}
+        assert all(value is None or isinstance(value, int | float) for value in numbers.values())
+    assert all(d["mean"] >= d["screen"] for d in told)
 
 
 def test_a_script_that_names_phases_is_not_overtaken_by_the_clock(wav: Path) -> None:

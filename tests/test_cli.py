@@ -131,7 +131,7 @@ def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     shutil.copytree(package, tmp_path / "voice_facilitator", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(package.parent / "config", tmp_path / "config")
     (tmp_path / "models").mkdir()
-    for file in ("manifest.toml", "cohort.npz"):
+    for file in ("manifest.toml", "cohort-room.npz"):
         shutil.copy(package.parent / "models" / file, tmp_path / "models" / file)
     soundfile.write(tmp_path / "room.wav", np.zeros(16_000), 16_000)
 
@@ -141,8 +141,8 @@ def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
 
     missing = replay()
     assert (missing.returncode, "model-missing" in missing.stderr) == (5, True), missing.stderr
-    assert "models fetch" in missing.stderr
-    (tmp_path / "models" / "ge2e.npz").write_bytes(b"not a model")
+    assert "install the program again" in missing.stderr
+    (tmp_path / "models" / "ge2e-room.npz").write_bytes(b"not a model")
     damaged = replay()
     assert (damaged.returncode, "model-damaged" in damaged.stderr) == (5, True), damaged.stderr
 

@@ -107,6 +107,8 @@ def _models() -> Iterator[Finding]:
             yield Finding(what, Health.GOOD, f"{entry.what}; in {models_folder()}")
         else:
             hint = f"Run: voice-facilitator models fetch {entry.name}"
+            if entry.is_shipped:
+                hint = "It comes with the program: install the program again."
             yield Finding(what, Health.BAD, f"{state.value} ({entry.what})", hint)
 
 

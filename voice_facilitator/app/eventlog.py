@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from voice_facilitator.hearing.speaker import Decision
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
 
@@ -52,3 +54,24 @@ class EventLog:
         if found is not None:
             self._stream.write(json.dumps(found, ensure_ascii=False) + "\n")
             self._stream.flush()
+
+    def explain(self, t: Seconds, decision: Decision) -> None:
+        """Write what a decision of the hearing rests on: numbers and a reason from a closed list."""
+        numbers: dict[str, float | None] = {
+            "odds": decision.odds,
+            **({} if decision.score is None else dataclasses.asdict(decision.score)),
+            "mean": decision.mean,
+            "even": decision.even,
+            "screen": decision.screen,
+            "certain": decision.certain,
+            "strength": decision.strength,
+            "seconds": decision.speech_seconds,
+        }
+        line = {
+            "t": round(t, 3),
+            "event": "decision",
+            "who": decision.who.value,
+            "reason": decision.reason.value,
+            **{name: None if number is None else round(number, 3) for name, number in numbers.items()},
+        }
+        self._stream.write(json.dumps(line) + "\n")

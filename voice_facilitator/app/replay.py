@@ -12,6 +12,7 @@ from voice_facilitator.app.conductor import Conductor, Sink
 from voice_facilitator.app.script import Timed
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import AudioSource
+from voice_facilitator.hearing.speaker import Decision
 from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Action, Outcome, Request, Seconds
@@ -68,8 +69,12 @@ class Replay:
         hearing: Hearing,
         script: Sequence[Timed] | None = None,
         sinks: Sequence[Sink] = (),
+        explain: Sequence[Callable[[Seconds, Decision], None]] = (),
     ) -> None:
-        """Without a script, or with one that never begins, the session begins at 0."""
+        """Without a script, or with one that never begins, the session begins at 0.
+
+        explain: told what each decision of the hearing rests on, before the events that come of it.
+        """
         entries = list(script or ())
         if not any(entry.request.action in (Action.BEGIN, Action.PHASE) for entry in entries):
             entries.insert(0, Timed(0.0, Request(Action.BEGIN, "replay")))
@@ -80,6 +85,10 @@ class Replay:
         self._conductor = Conductor(session, ReplayEars(hearing), self._mouth, sinks)
         self._session = session
         self._sinks = sinks
+        self._explain = explain
+        self._decisions: list[Decision] = []
+        if explain:
+            hearing.explain(self._decisions.append)
         self._last_tick: Seconds = 0.0
 
     def run(self, source: AudioSource, on_progress: Callable[[Seconds], None] = lambda _: None) -> Seconds:
@@ -89,11 +98,18 @@ class Replay:
         for block in source.blocks():
             for now, heard in self._hearing.steps(block):
                 self._move_to(now, force=bool(heard))
+                self._tell_why(now)
                 for event in heard:
                     self._take(event, now)
             on_progress(now)
         self._finish(now)
         return now
+
+    def _tell_why(self, now: Seconds) -> None:
+        for decision in self._decisions:
+            for told in self._explain:
+                told(now, decision)
+        self._decisions.clear()
 
     def _finish(self, end: Seconds) -> None:
         """What the script still holds, and the goodbye; then the recording is simply over."""

@@ -186,6 +186,9 @@ def replay(
         Path | None, typer.Option("--script", "-s", help="Timed inputs, one JSON object a line.")
     ] = None,
     events: EventsOption = Path("-"),
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add to the events what each decision rests on, in numbers.")
+    ] = False,
     settings_file: SettingsOption = None,
 ) -> int:
     """Run a recorded room through hearing and session, faster than real time."""
@@ -211,7 +214,8 @@ def replay(
     with event_log(events) as sinks, progress_bar() as progress:
         hearing = Hearing(settings.hearing, voices.encoder, voices.cohort, voices.rule, commands)
         session = new_session(settings, format_, moves_by_itself=not scripts.names_phases(timed))
-        run_ = Replay(session, hearing, timed, [report, *sinks])
+        why = [log.explain for log in sinks] if explain else []
+        run_ = Replay(session, hearing, timed, [report, *sinks], explain=why)
         task = progress.add_task(f"Replaying {audio.name}", total=source.seconds)
         try:
             run_.run(source, lambda seconds: progress.update(task, completed=seconds))

@@ -20,6 +20,7 @@ _MEDIAN = 5  # windows
 _LEAST, _MOST = 0.3, 0.7  # the border lies between these, 0 being the others' level and 1 the presenter's
 _AGREEING = 4  # neighbours on each side that must agree
 _LEAST_WINDOWS = 12
+_LEAST_RANGE = 1e-3  # no dividing by nothing when presenter and others cannot be told apart
 _NEAREST = 10  # windows: with one, a single odd window decides; with groups by voice nothing was gained
 
 
@@ -28,18 +29,21 @@ class Others:
 
     def __init__(self, dim: int) -> None:
         self._rows: Floats = private_zeros((_CAPACITY, dim))
+        self._apart = Discriminant(dim)  # for finding them only
         self._held = 0
         self.voices = 0  # a rough count of people
 
-    def __len__(self) -> int:
-        return self._held
+    @property
+    def rows(self) -> Floats:
+        """The windows held: a view [n, dim], not a copy."""
+        return self._rows[: self._held]
 
     def learn(self, pool: VoiceBank, presenter: VoiceBank, cohort: Cohort | None, same_voice: float) -> None:
         """Find the others' windows in the pool anew. same_voice: as in `Rule`."""
         self.forget()
         if cohort is None or len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
             return
-        found = pool.rows[label_others(pool.rows, presenter.rows, cohort.embeddings)]
+        found = pool.rows[label_others(pool.rows, presenter.rows, cohort.embeddings, self._apart)]
         found = found[:: 1 + len(found) // _CAPACITY]
         self._held = len(found)
         self._rows[: self._held] = found
@@ -72,8 +76,42 @@ def purified_mean(rows: Floats) -> Floats:
     return mean
 
 
-class _Discriminant:
-    """Ridge Fisher direction of the presenter against the cohort and this session's others."""
+class Discriminant:
+    """The direction in which the presenter lies apart from the cohort and this session's others.
+
+    Its levels are cross-validated: 0 is the cohort's median, 1 the presenter's.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self._direction: Floats = private_zeros(dim)
+        self._low, self._range = 0.0, 1.0
+
+    def learn(self, presenter: Floats, others: Floats, cohort: Floats) -> None:
+        """Work it out anew from windows [n, dim] of each; with too few of the presenter's there is none."""
+        self.forget()
+        half = len(presenter) // 2
+        if half < _LEAST_WINDOWS // 2:
+            return
+        whole = _Fisher(presenter, _negatives(others, cohort))
+        first = _Fisher(presenter[:half], _negatives(others[::2], cohort))
+        second = _Fisher(presenter[half:], _negatives(others[1::2], cohort))
+        high = float(np.median(np.concatenate([first(presenter[half:]), second(presenter[:half])])))
+        low = float(np.median(first(cohort[::3])))
+        self._direction[:] = whole.direction
+        self._low = low + whole.offset
+        self._range = max(high - low, _LEAST_RANGE)
+
+    def level(self, rows: Floats) -> Floats:
+        """0 where the others are, 1 where the presenter is, for rows [..., dim]."""
+        return np.asarray((rows @ self._direction - self._low) / self._range, np.float32)
+
+    def forget(self) -> None:
+        self._direction[:] = 0
+        self._low, self._range = 0.0, 1.0
+
+
+class _Fisher:
+    """Ridge Fisher direction of the presenter against weighted heaps of others."""
 
     def __init__(self, presenter: Floats, negatives: list[tuple[Floats, float]]) -> None:
         mean, scatter = _moments(presenter)
@@ -86,42 +124,37 @@ class _Discriminant:
         total = 0.5 * (scatter + other_scatter) - np.outer(middle, middle)
         total += _RIDGE * np.trace(total) / len(total) * np.eye(len(total), dtype=np.float32)
         direction = np.linalg.solve(total, mean - other_mean)
-        self._direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
-        self._offset = float(middle @ self._direction)
+        self.direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
+        self.offset = float(middle @ self.direction)
 
     def __call__(self, rows: Floats) -> Floats:
-        return np.asarray(rows @ self._direction - self._offset, np.float32)
+        return np.asarray(rows @ self.direction - self.offset, np.float32)
+
+
+def _negatives(others: Floats, cohort: Floats) -> list[tuple[Floats, float]]:
+    if len(others) < 8:
+        return [(cohort, 1.0)]
+    return [(cohort, 1 - _SESSION_SHARE), (others, _SESSION_SHARE)]
 
 
 def _moments(rows: Floats) -> tuple[Floats, Floats]:
     return rows.mean(axis=0), rows.T @ rows / np.float32(len(rows))
 
 
-def label_others(pool: Floats, presenter: Floats, cohort: Floats) -> Mask:
-    """Which windows of the pool [n, dim] surely are not the presenter's.
+def label_others(pool: Floats, presenter: Floats, cohort: Floats, apart: Discriminant) -> Mask:
+    """Which windows of the pool [n, dim] surely are not the presenter's. apart: to work with.
 
     A Fisher direction learnt in a few rounds, cross-validated levels, a median over neighbours, Otsu's
     border, and agreement of the neighbours: with less, 5-38 % of the presenter slips in among the others.
     """
-    half = len(presenter) // 2
     others = np.zeros(len(pool), bool)
     for _ in range(_ROUNDS):
-        found = pool[others]
-
-        def negatives(rows: Floats) -> list[tuple[Floats, float]]:
-            if len(rows) < 8:
-                return [(cohort, 1.0)]
-            return [(cohort, 1 - _SESSION_SHARE), (rows, _SESSION_SHARE)]
-
-        whole = _Discriminant(presenter, negatives(found))
-        first = _Discriminant(presenter[:half], negatives(found[::2]))
-        second = _Discriminant(presenter[half:], negatives(found[1::2]))
-        high = float(np.median(np.concatenate([first(presenter[half:]), second(presenter[:half])])))
-        low = float(np.median(first(cohort[::3])))
-        level = _running_median((whole(pool) - low) / max(high - low, 1e-3), _MEDIAN)
+        apart.learn(presenter, pool[others], cohort)
+        level = _running_median(apart.level(pool), _MEDIAN)
         below = level < np.clip(otsu(level), _LEAST, _MOST)
         padded = np.concatenate([np.ones(_AGREEING, bool), below, np.ones(_AGREEING, bool)])
         others = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * _AGREEING + 1).all(axis=1))
+    apart.forget()
     return others
 
 

@@ -6,20 +6,20 @@ earlier one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
 from voice_facilitator.hearing.commands import CommandListener
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Floats, SpeakerEncoder
+from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, Floats, SpeakerEncoder
 from voice_facilitator.hearing.presenter import PresenterModel
-from voice_facilitator.hearing.turns import Turns
+from voice_facilitator.hearing.speaker import WINDOW_SECONDS, Decision, Heard, WhoSpeaks
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.privacy.memory import move, private_zeros
 from voice_facilitator.session import events
-from voice_facilitator.session.events import Enrolment, Input, Seconds, SpeakerState
+from voice_facilitator.session.events import Input, Seconds
 from voice_facilitator.settings import HearingSettings
 
 WINDOW_CHUNKS = WINDOW_SAMPLES // CHUNK  # 50
@@ -29,13 +29,7 @@ _BATCH_CHUNKS = 32 * HOP_CHUNKS  # analysed at once: bounds the memory, fills th
 _LEAST_SPEECH = 0.7  # share of a full window that must be speech
 _SHORTEST_CHUNKS = 12  # 0.38 s: with less, a voice cannot be told at all
 _PAUSE_CHUNKS = 5  # of held silence (so 0.35 s in all): another person may speak next
-_STRETCH_SECONDS = 0.8  # a pause longer than this ends a stretch of speech
 _QUIETEST = -120.0  # dBFS
-_UNSURE_STRENGTH = 0.5  # evidence never exceeds this while the presenter is not well known
-
-_PRIOR_STORY = 4.0  # log-odds of the presenter before listening, by what the phase is for
-_PRIOR_DECIDE = -2.5
-_PRIOR_OPEN = 0.0
 
 Timed = tuple[Seconds, Input]
 
@@ -75,11 +69,9 @@ class Hearing:
         self._encoder = encoder
         self._activity = VoiceActivity(settings.speech_threshold, settings.speech_hold_seconds)
         self._tail = settings.gate_tail_seconds
-        self._rule = rule or Rule()
-        self._model = (
-            PresenterModel(encoder.dim, cohort, self._rule, HOP_SECONDS) if encoder is not None else None
-        )
-        self._turns = Turns(self._rule)
+        rule = rule or Rule()
+        self._model = PresenterModel(encoder.dim, cohort, rule, HOP_SECONDS) if encoder is not None else None
+        self._speaker = WhoSpeaks(self._model, rule)
         # analysis
         # The last 1.6 s, and behind them `_pending` samples that wait to be analysed, all of a batch at most.
         self._audio: Floats = private_zeros(WINDOW_SAMPLES + _BATCH_CHUNKS * CHUNK)
@@ -90,15 +82,9 @@ class Hearing:
         self._pause = _PAUSE_CHUNKS  # chunks of silence up to now
         # decision
         self._decided = 0  # chunks
-        self._mode = events.Listen(0.0, enrol=False, learn_others=False, decide=False)
-        self._phase = self._mode  # the same but for pauses
-        self._timer_only = False
         self._gated = False
         self._usable_from = 0.0
         self._silent_chunks = 0
-        self._who: SpeakerState | None = None
-        self._strength = 0.0
-        self._enrolment = events.EnrolmentChanged(Enrolment.NONE)
         self.level = _QUIETEST
 
     @property
@@ -115,32 +101,16 @@ class Hearing:
 
     def listen(self, effect: events.Listen) -> None:
         """A phase begins, is paused, or goes on after a pause."""
-        model, before = self._model, self._phase
-        self._mode = effect
-        self._turns.end()
-        if effect.paused:
-            return
-        self._phase = effect
-        if model is None or self._timer_only:
-            return
-        if before.enrol and not effect.enrol:
-            model.finish_presenter()
-        elif before.learn_others and not effect.learn_others:
-            model.finish_round()
-        if effect.new_presenter:
-            model.forget_presenter()
+        self._speaker.listen(effect)
 
     def forget(self, for_good: bool) -> None:
         """Overwrite every voice. `for_good`: learn none again (timer only)."""
-        if self._model is not None:
-            self._model.forget()
+        self._speaker.forget(for_good)
         if self._commands is not None:
             self._commands.forget()
         self._audio[:] = 0
         self._activity.wipe()
         self._usable_from = self.time
-        self._turns.end()
-        self._timer_only = self._timer_only or for_good
 
     def allow(self, actions: frozenset[events.Action]) -> None:
         """These can be asked for by voice now."""
@@ -149,7 +119,11 @@ class Hearing:
 
     def say_again(self) -> None:
         """Report who is heard even if that has not changed: after a gap in the audio nobody knows."""
-        self._who = None
+        self._speaker.say_again()
+
+    def explain(self, to: Callable[[Decision], None]) -> None:
+        """Tell `to` what each decision rests on, just before its events are given."""
+        self._speaker.explain = to
 
     def gate(self, closed: bool) -> None:
         """We are speaking (or have stopped): nothing heard now, or in a tail after it, is a person's."""
@@ -200,7 +174,7 @@ class Hearing:
             if spoken and self._pause >= _PAUSE_CHUNKS:
                 self._fresh_from = number - 1
             self._pause = 0 if spoken else self._pause + 1
-            if not spoken or number % HOP_CHUNKS or self._timer_only:
+            if not spoken or number % HOP_CHUNKS or self._speaker.timer_only:
                 continue
             fresh = number - self._fresh_from
             if speech[k + 1 : k + 1 + WINDOW_CHUNKS].mean() >= _LEAST_SPEECH:
@@ -232,7 +206,7 @@ class Hearing:
         move(self._audio, 0, count * CHUNK, end)
         self._audio[WINDOW_SAMPLES + self._pending : end] = 0
         move(self._speech, 0, count, count + WINDOW_CHUNKS)
-        if self._timer_only:  # nobody looks at it any more
+        if self._speaker.timer_only:  # nobody looks at it any more
             self._audio[:WINDOW_SAMPLES] = 0
 
     def _encode(self, wanted: list[tuple[int, int]]) -> dict[tuple[int, bool], tuple[Floats, int]]:
@@ -258,87 +232,24 @@ class Hearing:
         if own_voice:
             if self._gated:
                 self._usable_from = frame.time
-            self._turns.end()
-            self._evidence(0.0, frame.time, out)
-            self._show(SpeakerState.SELF, out)
+            out += self._speaker.own_voice(frame.time)
         elif frame.speech:
-            self._hear_speech(frame, out)
+            self._silent_chunks = 0
+            out += self._speaker.speech(frame.time - CHUNK_SECONDS, frame.time, self._usable(frame))
         else:
             self._silent_chunks += 1
-            if self._silent_chunks == _PAUSE_CHUNKS:
-                self._turns.pause()
-            if self._silent_chunks * CHUNK_SECONDS > _STRETCH_SECONDS:
-                self._turns.end()
-                self._evidence(0.0, frame.time, out)
-            self._show(SpeakerState.SILENCE, out)
+            out += self._speaker.silence(
+                frame.time,
+                self._silent_chunks * CHUNK_SECONDS,
+                pause=self._silent_chunks == _PAUSE_CHUNKS,
+            )
         return out
 
-    def _hear_speech(self, frame: Frame, out: list[Input]) -> None:
-        self._silent_chunks = 0
-        self._turns.begin(frame.time - CHUNK_SECONDS, self._prior())
-        model = self._model
-        if model is None or self._timer_only:
-            self._show(SpeakerState.UNSURE, out)
-            return
-        full, fresh = self._usable(frame)
-        if full is not None:
-            if self._mode.enrol:
-                model.learn_presenter(full)
-            elif self._mode.learn_others:
-                model.learn_other(full)
-            self._show_enrolment(out)
-        if model.known and self._decided % HOP_CHUNKS == 0:
-            self._turns.hop(
-                frame.time,
-                None if full is None else model.score(full),
-                None if fresh is None else model.score(fresh),
-                frame.fresh_seconds / (WINDOW_SAMPLES / RATE),
-                self._prior(),
-            )
-            if self._mode.decide:
-                screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
-                strength = self._turns.strength(screen)
-                if model.enrolment is not Enrolment.READY:  # not known well enough to tell anybody anything
-                    strength = min(strength, _UNSURE_STRENGTH)
-                self._evidence(strength, frame.time, out)
-        self._show(self._speaker(), out)
-
-    def _usable(self, frame: Frame) -> tuple[Floats | None, Floats | None]:
+    def _usable(self, frame: Frame) -> Heard:
         """The frame's voices, unless our own announcement is in them."""
-        full = frame.full if frame.time - WINDOW_SAMPLES / RATE >= self._usable_from else None
-        fresh = frame.fresh if frame.time - frame.fresh_seconds >= self._usable_from else None
-        return full, fresh
-
-    def _prior(self) -> float:
-        if self._mode.enrol:
-            return _PRIOR_STORY
-        return _PRIOR_DECIDE if self._mode.decide else _PRIOR_OPEN
-
-    def _speaker(self) -> SpeakerState:
-        model = self._model
-        assert model is not None
-        if not model.known:
-            # In the round nobody is the presenter yet; in the story it is soon to be known.
-            return SpeakerState.OTHER if self._mode.learn_others else SpeakerState.UNSURE
-        return SpeakerState.PRESENTER if self._turns.odds > 0 else SpeakerState.OTHER
-
-    def _show(self, who: SpeakerState, out: list[Input]) -> None:
-        if who is not self._who:
-            self._who = who
-            out.append(events.SpeakerChanged(who))
-
-    def _evidence(self, strength: float, time: Seconds, out: list[Input]) -> None:
-        strength = round(strength, 1)
-        if strength >= 0.3 or strength != self._strength:
-            self._strength = strength
-            out.append(events.PresenterEvidence(strength, round(self._turns.seconds(time), 2)))
-
-    def _show_enrolment(self, out: list[Input]) -> None:
-        model = self._model
-        assert model is not None
-        now = events.EnrolmentChanged(model.enrolment, float(int(model.seconds)), model.other_voices)
-        before = self._enrolment
-        grown = now.presenter_seconds - before.presenter_seconds
-        if (now.quality, now.other_voices) != (before.quality, before.other_voices) or not 0 <= grown < 10:
-            self._enrolment = now
-            out.append(now)
+        return Heard(
+            frame.full if frame.time - WINDOW_SECONDS >= self._usable_from else None,
+            frame.fresh if frame.time - frame.fresh_seconds >= self._usable_from else None,
+            frame.fresh_seconds,
+            due=self._decided % HOP_CHUNKS == 0,
+        )

@@ -7,8 +7,12 @@ closeness to the other voices of the room, less how close everybody is to this p
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from voice_facilitator.hearing.encoder import Floats
-from voice_facilitator.hearing.others import Others, purified_mean
+from voice_facilitator.hearing.others import Discriminant, Others, purified_mean
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.hearing.voices import VoiceBank
 from voice_facilitator.privacy.memory import private_zeros
@@ -23,6 +27,18 @@ _READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a
 _ONE_VOICE = 0.5  # share of the story's windows that must be close to its mean
 _ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
 _ASSUMED_COHORT = 0.5  # closeness to the cohort when there is none
+_TYPICAL = 40  # windows of the cohort: about as many as ten voices have
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How much a window is the presenter's, and what that is made of. All but `discriminant` are cosines."""
+
+    score: float  # all of it together, on the scale of `Rule`
+    own: float  # to the presenter's mean
+    nearest: float  # to the nearest other voices of this session; `Rule.no_other` when none is known
+    typical: float  # to the nearest voices of the cohort: high for a voice like many
+    discriminant: float  # 0 the others' level, 1 the presenter's own
 
 
 class PresenterModel:
@@ -37,6 +53,7 @@ class PresenterModel:
         self._pool = VoiceBank(_POOL_WINDOWS, dim)
         self._mean: Floats = private_zeros(dim)
         self._others = Others(dim)
+        self._discriminant = Discriminant(dim)
         self._cohort_closeness = _ASSUMED_COHORT
         self._known = False
         self.everybody_heard = False  # was there a round in which everybody spoke once?
@@ -87,7 +104,8 @@ class PresenterModel:
         self._known = True
         if self._cohort is not None:
             self._cohort_closeness = float((self._cohort.embeddings @ self._mean).mean())
-        self._others.learn(self._pool, self._enrolled, self._cohort, self._rule.same_voice)
+            self._others.learn(self._pool, self._enrolled, self._cohort, self._rule.same_voice)
+            self._discriminant.learn(self._enrolled.rows, self._others.rows, self._cohort.embeddings)
         if self.enrolment is Enrolment.LEARNING and self.seconds >= _READY_SECONDS:
             self.enrolment = Enrolment.READY
 
@@ -98,20 +116,35 @@ class PresenterModel:
             return
         self.enrolment = Enrolment.READY if self.seconds >= _READY_SECONDS else Enrolment.POOR
 
-    def score(self, row: Floats) -> float:
-        """How much this window is the presenter's, on the scale of `Rule`. Only when `known`."""
+    def score(self, row: Floats) -> Score:
+        """How much this window [dim] is the presenter's. Only when `known`."""
+        rule = self._rule
         nearest = self._others.closeness(row)
-        return (
-            float(row @ self._mean)
-            - self._rule.other_weight * (self._rule.no_other if nearest is None else nearest)
-            - self._rule.cohort_weight * self._cohort_closeness
+        own = float(row @ self._mean)
+        near = rule.no_other if nearest is None else nearest
+        typical = self._typical(row) if rule.typical_weight else 0.0
+        apart = float(self._discriminant.level(row)) if rule.discriminant_weight else 0.0
+        value = (
+            rule.own_weight * own
+            - rule.other_weight * near
+            - rule.typical_weight * typical
+            - rule.cohort_weight * self._cohort_closeness
+            + rule.discriminant_weight * apart
         )
+        return Score(float(value), own, near, typical, apart)
+
+    def _typical(self, row: Floats) -> float:
+        if self._cohort is None or len(self._cohort.embeddings) <= _TYPICAL:
+            return _ASSUMED_COHORT
+        close = self._cohort.embeddings @ row
+        return float(np.partition(close, -_TYPICAL)[-_TYPICAL:].mean())
 
     def forget_presenter(self) -> None:
         """Another presenter comes: the former one's voice goes, the pool of unnamed windows stays."""
         self._enrolled.forget()
         self._mean[:] = 0
         self._others.forget()
+        self._discriminant.forget()
         self._known = False
         self.enrolment = Enrolment.NONE
 

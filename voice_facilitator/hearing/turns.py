@@ -74,15 +74,21 @@ class Turns:
         """How long the presenter may have been speaking."""
         return 0.0 if self._run_start is None else time - self._run_start
 
-    def strength(self, screen: float) -> float:
-        """As in `PresenterEvidence`. screen: the mean score that is worth 1."""
+    @property
+    def mean(self) -> float | None:
+        """The running mean of full windows' scores; None when the last ones did not tell."""
         known = [score for score in self._scores if score is not None]
-        if len(known) < _LEAST_SCORES or not self._scores or self._scores[-1] is None:
+        if len(known) < _LEAST_SCORES or self._scores[-1] is None:
+            return None
+        return sum(known) / len(known)
+
+    def strength(self, screen: float, certain: float) -> float:
+        """As in `PresenterEvidence`. screen, certain: the mean scores that are worth 1 and 2."""
+        mean = self.mean
+        if mean is None:
             return 0.0
-        mean = sum(known) / len(known)
-        rule = self._rule
         if mean < screen:
-            strength = (mean - rule.even) / max(screen - rule.even, 1e-6)
+            strength = (mean - self._rule.even) / max(screen - self._rule.even, 1e-6)
         else:
-            strength = 1 + (mean - screen) / max(rule.certain - screen, 1e-6)
+            strength = 1 + (mean - screen) / max(certain - screen, 1e-6)
         return min(max(strength, 0.0), _MOST_STRENGTH)

@@ -23,8 +23,11 @@ class Rule:
     The defaults are those of the shipped default encoder.
     """
 
+    own_weight: float = 1.0  # how much closeness to the presenter counts
     other_weight: float = 0.5  # how much closeness to the other voices of this room counts against
     cohort_weight: float = 0.5  # how much it counts against that everybody is close to this presenter
+    typical_weight: float = 0.0  # how much it counts against that this window sounds like many voices
+    discriminant_weight: float = 0.0  # how much it counts for that the window lies on the presenter's side
     no_other: float = 0.80  # closeness assumed when no other voice has been heard
     screen: float = 0.19  # mean score worth a quiet line, after a round in which everybody was heard
     screen_unheard: float = 0.20  # the same without such a round
@@ -33,6 +36,7 @@ class Rule:
     even_short: float = 0.0  # the same for the shortest windows
     same_voice: float = 0.75  # closeness at which two seconds of speech count as one voice, for the display
     slope: float = 10.0  # log-odds for each unit of score above `even`
+    unsure: float = 0.0  # log-odds this close to even are told as "unsure"
 
     def __post_init__(self) -> None:
         if any(not np.isfinite(getattr(self, f.name)) for f in fields(self)):

@@ -22,6 +22,7 @@ from voice_facilitator.models.convert import ge2e_arrays, npz_bytes, read_checkp
 from voice_facilitator.models.manifest import (
     ModelEntry,
     State,
+    checked_path,
     file_hash,
     folder_hash,
     note_hash,
@@ -50,10 +51,13 @@ def fetch(
 
     trust_unknown: the user's word that a download without a published hash may be kept; its hash is noted
     and later downloads must match it.
-    Raises FacilitatorError `model-download`, `model-hash`, `model-damaged`, `model-unpublished-hash`.
+    Raises FacilitatorError `model-download`, `model-hash`, `model-missing`, `model-damaged`,
+    `model-unpublished-hash`.
     """
     target = entry.path(folder)
-    if entry.is_shipped or state_of(entry, folder) is State.GOOD:
+    if entry.is_shipped:
+        return checked_path(entry, folder)  # there is nowhere to fetch it from
+    if state_of(entry, folder) is State.GOOD:
         return target
     home = folder or models_folder()
     home.mkdir(parents=True, exist_ok=True)

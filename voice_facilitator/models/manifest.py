@@ -130,15 +130,18 @@ def state_of(entry: ModelEntry, folder: Path | None = None) -> State:
 def checked_path(entry: ModelEntry, folder: Path | None = None) -> Path:
     """The path of a model that is whole. Raises FacilitatorError `model-missing` or `model-damaged`."""
     state = state_of(entry, folder)
+    hint = f"Run: voice-facilitator models fetch {entry.name}"
+    if entry.is_shipped:
+        hint = "It comes with the program: install the program again."
     if state is State.MISSING:
         raise FacilitatorError(
-            "model-missing", f"The model {entry.name} ({entry.what}) is not here.",
-            f"Run: voice-facilitator models fetch {entry.name}", exit_code=ExitCode.NO_MODEL,
+            "model-missing", f"The model {entry.name} ({entry.what}) is not here.", hint,
+            exit_code=ExitCode.NO_MODEL,
         )  # fmt: skip
     if state is State.DAMAGED:
         raise FacilitatorError(
-            "model-damaged", f"The model {entry.name} is not what its publisher released.",
-            f"Run: voice-facilitator models fetch {entry.name}", exit_code=ExitCode.NO_MODEL,
+            "model-damaged", f"The model {entry.name} is not what its publisher released.", hint,
+            exit_code=ExitCode.NO_MODEL,
         )  # fmt: skip
     return entry.path(folder)
 

@@ -1,0 +1,234 @@
+"""Who is speaking: what the session listens for, the voices it has learnt, and the running stretch of speech.
+
+Takes voices in, gives events out; when somebody asks, it says for each decision what it rested on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Floats
+from voice_facilitator.hearing.presenter import PresenterModel, Score
+from voice_facilitator.hearing.turns import Turns
+from voice_facilitator.hearing.voice_model import Rule
+from voice_facilitator.session import events
+from voice_facilitator.session.events import Enrolment, Input, Seconds, SpeakerState
+
+WINDOW_SECONDS = WINDOW_SAMPLES / RATE
+STRETCH_SECONDS = 0.8  # a pause longer than this ends a stretch of speech
+_UNSURE_STRENGTH = 0.5  # evidence never exceeds this while the presenter is not well known
+
+_PRIOR_STORY = 4.0  # log-odds of the presenter before listening, by what the phase is for
+_PRIOR_DECIDE = -2.5
+_PRIOR_OPEN = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """The voices in a chunk of speech, as far as they can be used. float32 [dim] of length 1."""
+
+    full: Floats | None  # the last 1.6 s
+    fresh: Floats | None  # what was said since the last short pause, if less than 1.6 s
+    fresh_seconds: Seconds
+    due: bool  # a decision is due, every 0.2 s
+
+
+class Reason(StrEnum):
+    """What a decision rested on."""
+
+    NO_VOICES = "no-voices"  # timer only, or no encoder: speech is told from silence only
+    NOBODY_PRESENTED = "nobody-presented"  # there is no presenter to compare with yet
+    ODDS = "odds"  # the log-odds said so
+    EVEN = "even"  # they are too close to even
+    SHORT = "short"  # too little speech to tell a voice by
+    ENROLMENT = "enrolment"  # the presenter is not known well enough for a reminder
+    BELOW_SCREEN = "below-screen"  # not enough for a quiet line
+    SCREEN = "screen"  # enough for a quiet line
+    CERTAIN = "certain"  # next to certain
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision, every 0.2 s of speech: the scores, the calibration they are measured by, the reason.
+
+    Scores and closenesses are on the encoder's cosine scale; `odds` are natural log-odds of the presenter.
+    """
+
+    who: SpeakerState
+    reason: Reason
+    odds: float
+    score: Score | None = None  # of the last 1.6 s, or of what was said since the last pause
+    mean: float | None = None  # running mean of the scores that a reminder looks at
+    even: float = 0.0  # score at which presenter and other are equally likely
+    screen: float = 0.0  # mean that is worth a quiet line, here and now
+    certain: float = 0.0  # mean that is next to certain
+    strength: float = 0.0
+    speech_seconds: Seconds = 0.0
+
+
+class WhoSpeaks:
+    """The decision about each stretch of speech. `model` None: there is no encoder."""
+
+    def __init__(self, model: PresenterModel | None, rule: Rule) -> None:
+        self._model = model
+        self._rule = rule
+        self._turns = Turns(rule)
+        self._mode = events.Listen(0.0, enrol=False, learn_others=False, decide=False)
+        self._phase = self._mode  # the same but for pauses
+        self._who: SpeakerState | None = None
+        self._strength = 0.0
+        self._enrolment = events.EnrolmentChanged(Enrolment.NONE)
+        self.timer_only = False
+        self.explain: Callable[[Decision], None] | None = None
+
+    def listen(self, effect: events.Listen) -> None:
+        """A phase begins, is paused, or goes on after a pause."""
+        model, before = self._model, self._phase
+        self._mode = effect
+        self._turns.end()
+        if effect.paused:
+            return
+        self._phase = effect
+        if model is None or self.timer_only:
+            return
+        if before.enrol and not effect.enrol:
+            model.finish_presenter()
+        elif before.learn_others and not effect.learn_others:
+            model.finish_round()
+        if effect.new_presenter:
+            model.forget_presenter()
+
+    def forget(self, for_good: bool) -> None:
+        """Overwrite every voice. `for_good`: learn none again (timer only)."""
+        if self._model is not None:
+            self._model.forget()
+        self._turns.end()
+        self.timer_only = self.timer_only or for_good
+
+    def say_again(self) -> None:
+        """Report who is heard even if that has not changed."""
+        self._who = None
+
+    # ------------------------------------------------------------ what is heard
+
+    def own_voice(self, time: Seconds) -> list[Input]:
+        """Our own announcement: nothing is decided."""
+        out: list[Input] = []
+        self._turns.end()
+        self._evidence(0.0, time, out)
+        self._show(SpeakerState.SELF, out)
+        return out
+
+    def silence(self, time: Seconds, seconds: Seconds, *, pause: bool) -> list[Input]:
+        """No speech, for `seconds` up to now. pause: a short pause has just become one."""
+        out: list[Input] = []
+        if pause:
+            self._turns.pause()
+        if seconds > STRETCH_SECONDS:
+            self._turns.end()
+            self._evidence(0.0, time, out)
+        self._show(SpeakerState.SILENCE, out)
+        return out
+
+    def speech(self, began: Seconds, time: Seconds, heard: Heard) -> list[Input]:
+        """A chunk of speech, from `began` to `time`."""
+        out: list[Input] = []
+        self._turns.begin(began, self._prior())
+        model = self._model
+        if model is None or self.timer_only:
+            self._show(SpeakerState.UNSURE, out)
+            if heard.due and self.explain is not None:
+                self.explain(Decision(SpeakerState.UNSURE, Reason.NO_VOICES, 0.0))
+            return out
+        if heard.full is not None:
+            if self._mode.enrol:
+                model.learn_presenter(heard.full)
+            elif self._mode.learn_others:
+                model.learn_other(heard.full)
+            self._show_enrolment(out)
+        if heard.due and model.known:
+            self._decide(model, time, heard, out)
+        elif heard.due and self.explain is not None:
+            self.explain(Decision(self._speaker(), Reason.NOBODY_PRESENTED, 0.0))
+        self._show(self._speaker(), out)
+        return out
+
+    def _decide(self, model: PresenterModel, time: Seconds, heard: Heard, out: list[Input]) -> None:
+        full = None if heard.full is None else model.score(heard.full)
+        fresh = None if heard.fresh is None else model.score(heard.fresh)
+        share = heard.fresh_seconds / WINDOW_SECONDS
+        self._turns.hop(
+            time,
+            None if full is None else full.score,
+            None if fresh is None else fresh.score,
+            share,
+            self._prior(),
+        )
+        screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
+        certain = self._rule.certain
+        strength = self._turns.strength(screen, certain)
+        if model.enrolment is not Enrolment.READY:  # not known well enough to tell anybody anything
+            strength = min(strength, _UNSURE_STRENGTH)
+        if self._mode.decide:
+            self._evidence(strength, time, out)
+        if self.explain is not None:
+            told = full or fresh
+            self.explain(
+                Decision(
+                    self._speaker(), self._reason(model, told, strength), self._turns.odds, told,
+                    self._turns.mean, self._rule.even, screen, certain,
+                    strength if self._mode.decide else 0.0, self._turns.seconds(time),
+                )
+            )  # fmt: skip
+
+    def _reason(self, model: PresenterModel, told: Score | None, strength: float) -> Reason:
+        if told is None:
+            return Reason.SHORT
+        if abs(self._turns.odds) < self._rule.unsure:
+            return Reason.EVEN
+        if not self._mode.decide or self._turns.odds < 0:
+            return Reason.ODDS
+        if model.enrolment is not Enrolment.READY:
+            return Reason.ENROLMENT
+        if strength < 1:
+            return Reason.BELOW_SCREEN
+        return Reason.CERTAIN if strength >= 2 else Reason.SCREEN
+
+    def _prior(self) -> float:
+        if self._mode.enrol:
+            return _PRIOR_STORY
+        return _PRIOR_DECIDE if self._mode.decide else _PRIOR_OPEN
+
+    def _speaker(self) -> SpeakerState:
+        model = self._model
+        if model is None or not model.known:
+            # In the round nobody is the presenter yet; in the story it is soon to be known.
+            return SpeakerState.OTHER if self._mode.learn_others else SpeakerState.UNSURE
+        if abs(self._turns.odds) < self._rule.unsure:
+            return SpeakerState.UNSURE
+        return SpeakerState.PRESENTER if self._turns.odds > 0 else SpeakerState.OTHER
+
+    # ------------------------------------------------------------ what is told
+
+    def _show(self, who: SpeakerState, out: list[Input]) -> None:
+        if who is not self._who:
+            self._who = who
+            out.append(events.SpeakerChanged(who))
+
+    def _evidence(self, strength: float, time: Seconds, out: list[Input]) -> None:
+        strength = round(strength, 1)
+        if strength >= 0.3 or strength != self._strength:
+            self._strength = strength
+            out.append(events.PresenterEvidence(strength, round(self._turns.seconds(time), 2)))
+
+    def _show_enrolment(self, out: list[Input]) -> None:
+        model = self._model
+        assert model is not None
+        now = events.EnrolmentChanged(model.enrolment, float(int(model.seconds)), model.other_voices)
+        before = self._enrolment
+        grown = now.presenter_seconds - before.presenter_seconds
+        if (now.quality, now.other_voices) != (before.quality, before.other_voices) or not 0 <= grown < 10:
+            self._enrolment = now
+            out.append(now)
