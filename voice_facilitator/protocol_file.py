@@ -75,6 +75,7 @@ class PhaseFile(StrictTable):
     hears_others: bool = False
     new_presenter: bool = False
     holds_silence: bool = False
+    shows_speaker: bool = False
 
 
 class ProtocolFile(StrictTable):

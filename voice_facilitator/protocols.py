@@ -151,6 +151,7 @@ def _protocol(name: str, file: ProtocolFile) -> Protocol:
             hears_others=phase.hears_others,
             new_presenter=phase.new_presenter,
             holds_silence=phase.holds_silence,
+            shows_speaker=phase.shows_speaker,
         )
         for phase in file.phase
     )
@@ -171,6 +172,7 @@ def _protocol(name: str, file: ProtocolFile) -> Protocol:
 class _WordingFile(StrictTable):
     language: str
     sentences: dict[str, str]
+    display: dict[str, str]
 
 
 _WORDING_GAPS: dict[str, tuple[str, ...]] = {
@@ -186,10 +188,26 @@ _WORDING_GAPS: dict[str, tuple[str, ...]] = {
     "ask-end.voice": ("prefix",),
     "restarted": ("left",),
 }
+_PHRASE_GAPS: dict[str, tuple[str, ...]] = {
+    "in-all": ("time",),
+    "minutes.short": ("count",),
+    "calm.many": ("count",),
+}
+_REFERENCE = "en-gb"  # every other language has the sentences this one has
 
 
 def load_wording(language: str) -> Wording:
     """The common sentences in `language`. Raises FacilitatorError or FileMistakes."""
+    file = _wording_file(language)
+    return Wording(file.language, file.sentences)
+
+
+def load_phrases(language: str) -> dict[str, str]:
+    """What the displays show in `language`, by key. Raises FacilitatorError or FileMistakes."""
+    return _wording_file(language).display
+
+
+def _wording_file(language: str) -> _WordingFile:
     known = sorted(path.stem for path in shipped("config", "wording").glob("*.toml"))
     if language not in known:
         raise FacilitatorError(
@@ -203,14 +221,33 @@ def load_wording(language: str) -> Wording:
     file = checked_toml.parse(text, _WordingFile, "wording", str(path))
     lines = checked_toml.line_numbers(text)
     mistakes = []
-    for key, sentence in file.sentences.items():
-        try:
-            gaps_known(sentence, _WORDING_GAPS.get(key, ()))
-        except ValueError as error:
-            mistakes.append(Mistake(lines.get(("sentences", key)), f"{key}: {error}."))
+    for table, phrases, gaps in (
+        ("sentences", file.sentences, _WORDING_GAPS),
+        ("display", file.display, _PHRASE_GAPS),
+    ):
+        for key, phrase in phrases.items():
+            try:
+                gaps_known(phrase, gaps.get(key, ()))
+            except ValueError as error:
+                mistakes.append(Mistake(lines.get((table, key)), f"{key}: {error}."))
+    if language != _REFERENCE:
+        mistakes += _lacking(file, _wording_file(_REFERENCE))
     if mistakes:
         raise checked_toml.FileMistakes("wording", str(path), mistakes)
-    return Wording(file.language, file.sentences)
+    return file
+
+
+def _lacking(file: _WordingFile, reference: _WordingFile) -> list[Mistake]:
+    """A phrase that one language lacks would be a gap on the wall in the middle of a session."""
+    return [
+        Mistake(None, f'[{table}] lacks "{key}".', f'In English: "{english}"')
+        for table, own, whole in (
+            ("sentences", file.sentences, reference.sentences),
+            ("display", file.display, reference.display),
+        )
+        for key, english in whole.items()
+        if key not in own
+    ]
 
 
 def sentences_of(protocol: Protocol, wording: Wording, contacts: tuple[str, ...]) -> list[str]:

@@ -69,7 +69,7 @@ def run(
         session,
         lambda put: HearingProcess(Array(room.samples, paced=True), settings.hearing, put),
         lambda put: SpeakingProcess(settings.speaking, put),
-        make_screen(console),
+        make_screen(console, protocols.load_phrases(room.protocol.language)),
         [first_sound, report, watcher, *sinks],
         sentences=protocols.sentences_of(room.protocol, wording, ()),
         begin_after_seconds=0.0,

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from voice_facilitator.app.conductor import Conductor, Sink
+from voice_facilitator.app.presses import Presses
 from voice_facilitator.app.resume import ResumeFile
-from voice_facilitator.display.keys import KeyReader, request_for, terminal_restored
-from voice_facilitator.display.terminal import Screen
+from voice_facilitator.display.keys import KeyReader, Press, press_for, terminal_restored
+from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.process import HearingProcess
 from voice_facilitator.privacy.confinement import harden
@@ -83,11 +84,13 @@ class LiveSession:
         resume_file: is kept up to date, and gone when the session has ended or is stopped by a person.
         resumed_at: the session's own time now, of a session that goes on after a power cut.
         """
-        self._inbox: queue.Queue[ev.Input | _Key] = queue.Queue(_INBOX)
+        self._inbox: queue.Queue[ev.Input | _Key | Press] = queue.Queue(_INBOX)
         self.dropped_events = 0
         self._session = session
         self._hearing = hearing_of(self.put)
         self._speaking = speaking_of(self.put)
+        self._presses = Presses()
+        sinks = [self._presses, self._happened, *sinks]
         self._conductor = Conductor(session, _Ears(self._hearing), self._speaking, sinks)
         self._screen = screen
         self._sentences = list(sentences)
@@ -104,12 +107,17 @@ class LiveSession:
         self._wall_offset = wall_clock() - clock()
         self._next_redraw = 0.0
 
-    def put(self, item: ev.Input | _Key) -> None:
+    def put(self, item: ev.Input | _Key | Press) -> None:
         """Give the session an event; any thread may."""
         try:
             self._inbox.put_nowait(item)
         except queue.Full:
             self.dropped_events += 1
+
+    def press(self, press: Press) -> bool:
+        """A press from elsewhere than the keyboard; any thread may."""
+        self.put(press)
+        return True
 
     def run(self) -> ExitCode:
         """Run until the session has ended or is interrupted; the parts are stopped either way."""
@@ -198,11 +206,20 @@ class LiveSession:
             self._conductor.take(ev.Tick(), self._now())
             return
         if isinstance(item, _Key):
-            request = request_for(item.name, self._session.view().allowed)
-            if request is not None:
-                self._conductor.take(request, self._now())
+            self._pressed(press_for(item.name, self._session.view().allowed))
+            return
+        if isinstance(item, Press):
+            self._pressed(item)
             return
         self._conductor.take(item, self._now())
+
+    def _pressed(self, press: Press | None) -> None:
+        now = self._now()
+        if press is not None and not self._presses.too_soon(press, self._session.view().phase, now):
+            self._conductor.take(press.request(), now)
+
+    def _happened(self, _t: Seconds, _item: ev.Input | ev.Effect) -> None:
+        self._next_redraw = 0.0  # seen at once, not with the next turn of the clock
 
     def _now(self) -> Seconds:
         return self._clock() - self._zero

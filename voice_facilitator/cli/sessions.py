@@ -55,17 +55,39 @@ def run(
             show_default=False,
         ),
     ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the room page in this machine's browser.")
+    ] = True,
+    display: Annotated[
+        bool,
+        typer.Option("--display/--no-display", help="Serve the room page, or only the terminal."),
+    ] = True,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the room page; 0 takes any that is free.")
+    ] = 0,
+    share: Annotated[
+        bool, typer.Option("--share", help="Let devices in the local network look at the room page.")
+    ] = False,
+    share_control: Annotated[
+        bool, typer.Option("--share-control", help="Let them drive the session as well.")
+    ] = False,
     events: EventsOption = None,
 ) -> int:
     """Hold a live session."""
     from voice_facilitator.app.resume import single_session
+    from voice_facilitator.app.room_display import DisplayOptions
+    from voice_facilitator.display.access import Role
+    from voice_facilitator.display.browser import there_is_a_desktop
 
     settings = settings_with(settings_file, microphone=microphone, speaker=speaker)
+    shared = Role.CONTROL if share_control else Role.VIEW if share else None
+    options = DisplayOptions(display, browser and there_is_a_desktop(), port, shared)
+    page_is_opened = display and (options.browser or not browser or shared is not None)
     with single_session():
         cut = _interrupted(settings, resume)
-        if cut is None and begin_after is None and not sys.stdin.isatty():
+        if cut is None and begin_after is None and not sys.stdin.isatty() and not page_is_opened:
             raise typer.BadParameter("there is no keyboard here to begin with: give --begin-after SECONDS.")
-        return _hold(settings, cut, protocol, audio, begin_after, timer_only, events)
+        return _hold(settings, cut, protocol, audio, begin_after, timer_only, options, events)
 
 
 def _hold(
@@ -75,6 +97,7 @@ def _hold(
     audio: Path | None,
     begin_after: float | None,
     timer_only: bool,
+    options: Any,
     events: Path | None,
 ) -> int:
     """A new session, or (`cut`) the rest of an interrupted one."""
@@ -83,8 +106,8 @@ def _hold(
     from voice_facilitator.app.live import LiveSession
     from voice_facilitator.app.report import Report
     from voice_facilitator.app.resume import ResumeFile
+    from voice_facilitator.app.room_display import room_display, screens_of
     from voice_facilitator.app.setting_up import commands_of, new_session, wording_of
-    from voice_facilitator.display.terminal import make_screen
     from voice_facilitator.hearing.process import File, HearingProcess, Microphone
     from voice_facilitator.hearing.voice_model import load_voice_model
     from voice_facilitator.speaking.process import SpeakingProcess
@@ -100,12 +123,16 @@ def _hold(
         _microphone_there(soundcard, settings.hearing.microphone)
     commands = commands_of(settings, format_, say)
     report = Report(format_)
-    with event_log(events) as sinks, counted("Preparing the announcements") as on_progress:
+    with (
+        event_log(events) as sinks,
+        room_display(options, format_.language, say) as server,
+        counted("Preparing the announcements") as on_progress,
+    ):
         live = LiveSession(
             cut.session if cut else new_session(settings, format_),
             lambda put: HearingProcess(source, settings.hearing, put, commands=commands),
             lambda put: SpeakingProcess(settings.speaking, put),
-            make_screen(STDERR),
+            screens_of(server, STDERR, format_.language, tuple(settings.session.support_contacts)),
             [report, *sinks],
             sentences=protocol_files.sentences_of(
                 format_,
@@ -118,6 +145,8 @@ def _hold(
             resume_file=ResumeFile(name),
             resumed_at=cut.session_time(time.time()) if cut else None,
         )
+        if server is not None:
+            server.on_press = live.press
         code = live.run()
     STDERR.print(report.as_table())
     say("Nothing was kept: no sound, no voices, no words.")

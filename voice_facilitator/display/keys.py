@@ -1,4 +1,4 @@
-"""Keys of the terminal: everything that voice does can be done with one key."""
+"""Presses: keys of the terminal, a clicker, buttons of the room page. All that voice does, one press does."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import readchar
 
 from voice_facilitator.session.events import Action, Request
 
-# Presentation clickers send PageDown, PageUp and sometimes "b".
-_NEXT = (" ", "\r", "\n", "n", readchar.key.PAGE_DOWN, readchar.key.RIGHT)
-_BACK = ("b", readchar.key.PAGE_UP, readchar.key.LEFT)
-_SIMPLE: dict[str, Action] = {
+# Presentation clickers send PageDown and PageUp, and "b" for a black screen: here that is the pause.
+NEXT_KEYS = (" ", "\r", "\n", "n", readchar.key.PAGE_DOWN, readchar.key.RIGHT)
+BACK_KEYS = (readchar.key.PAGE_UP, readchar.key.LEFT, readchar.key.BACKSPACE)
+PAUSE_KEYS = ("p", "b", ".")
+SIMPLE_KEYS: dict[str, Action] = {
     "r": Action.REPEAT,
     "?": Action.TIME_LEFT,
     "+": Action.MORE_TIME,
@@ -26,40 +28,50 @@ _SIMPLE: dict[str, Action] = {
     "e": Action.END,
     "y": Action.YES,
     "o": Action.NO,
-    **dict.fromkeys(_BACK, Action.BACK),
 }
-
-HELP: tuple[tuple[str, Action], ...] = (
-    ("space begin", Action.BEGIN),
-    ("space next", Action.NEXT),
-    ("b back", Action.BACK),
-    ("r repeat part", Action.REPEAT),
-    ("p pause", Action.PAUSE),
-    ("p resume", Action.RESUME),
-    ("+ 2 more min", Action.MORE_TIME),
-    ("- 2 less min", Action.LESS_TIME),
-    ("? time left", Action.TIME_LEFT),
-    ("s stop reminders", Action.STOP_REMINDERS),
-    ("t timer only", Action.TIMER_ONLY),
-    ("y yes", Action.YES),
-    ("o no", Action.NO),
-    ("u undo", Action.UNDO),
-    ("e end", Action.END),
+# The key shown for each action, and the order in which they are shown; "space" is written out.
+SHOWN_KEYS: tuple[tuple[Action, str], ...] = (
+    (Action.BEGIN, "space"),
+    (Action.NEXT, "space"),
+    (Action.BACK, "←"),
+    (Action.REPEAT, "r"),
+    (Action.PAUSE, "b"),
+    (Action.RESUME, "b"),
+    (Action.MORE_TIME, "+"),
+    (Action.LESS_TIME, "-"),
+    (Action.TIME_LEFT, "?"),
+    (Action.STOP_REMINDERS, "s"),
+    (Action.TIMER_ONLY, "t"),
+    (Action.YES, "y"),
+    (Action.NO, "o"),
+    (Action.UNDO, "u"),
+    (Action.END, "e"),
 )
 
 
-def request_for(key: str, allowed: frozenset[Action]) -> Request | None:
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Somebody pressed for `action`. `seen`: the phase they had before their eyes; None: unknown."""
+
+    action: Action
+    source: str = "key"
+    seen: str | None = None
+
+    def request(self) -> Request:
+        return Request(self.action, self.source)
+
+
+def press_for(key: str, allowed: frozenset[Action]) -> Press | None:
     """What a key asks for, given what is possible now; None for a key without a meaning."""
     key = key if len(key) > 1 else key.lower()
-    if key in _NEXT:
-        action = Action.BEGIN if Action.BEGIN in allowed else Action.NEXT
-    elif key == "p":
-        action = Action.RESUME if Action.RESUME in allowed else Action.PAUSE
-    elif key in _SIMPLE:
-        action = _SIMPLE[key]
-    else:
-        return None
-    return Request(action, "key")
+    if key in NEXT_KEYS:
+        return Press(Action.BEGIN if Action.BEGIN in allowed else Action.NEXT)
+    if key in BACK_KEYS:
+        return Press(Action.BACK)
+    if key in PAUSE_KEYS:
+        return Press(Action.RESUME if Action.RESUME in allowed else Action.PAUSE)
+    action = SIMPLE_KEYS.get(key)
+    return Press(action) if action is not None else None
 
 
 class KeyReader:

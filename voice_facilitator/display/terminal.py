@@ -1,9 +1,8 @@
-"""The session in a terminal: phase, floor, time left, what comes next, who is heard, and the keys."""
+"""The session in a terminal: the same state as on the room page, for people without a browser."""
 
 from __future__ import annotations
 
 import sys
-from typing import Protocol
 
 from rich import box
 from rich.align import Align
@@ -14,64 +13,47 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from voice_facilitator.display.keys import HELP
+from voice_facilitator.display import frame
+from voice_facilitator.display.keys import SHOWN_KEYS
+from voice_facilitator.display.screens import Screen
 from voice_facilitator.session import View
-from voice_facilitator.session.events import Enrolment, Floor, Part, SpeakerState
+from voice_facilitator.session.events import Action, Enrolment, Floor
 
-_FLOOR = {
-    Floor.EVERYONE: "○○○  everyone",
-    Floor.PRESENTER: "●○○  the presenter",
-    Floor.GROUP: "○●●  the group",
-    Floor.NOBODY: "···  nobody, take a breath",
-}
-_WHO = {
-    SpeakerState.PRESENTER: "the presenter",
-    SpeakerState.OTHER: "the group",
-    SpeakerState.UNSURE: "someone",
-    SpeakerState.SILENCE: "nobody",
-    SpeakerState.SELF: "this program",
-}
-_LOST = {
-    Part.MICROPHONE: "microphone lost",
-    Part.HEARING: "listening stopped",
-    Part.VOICE_MODEL: "cannot tell voices apart",
-    Part.COMMANDS: "does not understand spoken commands",
-    Part.SPEAKER: "speaker lost",
-    Part.SPEECH_ENGINE: "no spoken words",
-}
-_ENROLMENT = {
-    Enrolment.NONE: "",
-    Enrolment.LEARNING: "learning the presenter's voice",
-    Enrolment.READY: "the presenter's voice is known",
-    Enrolment.POOR: "the presenter's voice is not known well enough",
-    Enrolment.AMBIGUOUS: "two voices are too alike",
+Phrases = dict[str, str]
+
+# The circle of chairs in one line: filled may speak, the square one is the presenter's.
+_CHAIRS = {
+    Floor.EVERYONE: "■ ●●●●",
+    Floor.PRESENTER: "■ ○○○○",
+    Floor.GROUP: "□  ●●●●",
+    Floor.NOBODY: "□ ○○○○",
 }
 
 
-class Screen(Protocol):
-    """What a live session shows itself on."""
-
-    def start(self) -> None: ...
-    def update(self, view: View, level_dbfs: float | None) -> None: ...
-    def stop(self) -> None: ...
-
-
-def make_screen(console: Console) -> Screen:
-    """The full view for a terminal, single lines for anything else."""
-    return TerminalScreen(console) if console.is_terminal else LineScreen(console)
+def make_screen(
+    console: Console, phrases: Phrases, contacts: tuple[str, ...] = (), *, address: str = ""
+) -> Screen:
+    """The full view for a terminal, single lines for anything else. `address`: of the room page."""
+    if console.is_terminal:
+        return TerminalScreen(console, phrases, contacts, address)
+    return LineScreen(console, phrases)
 
 
 class TerminalScreen:
     """Redraws the whole state in place."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(
+        self, console: Console, phrases: Phrases, contacts: tuple[str, ...] = (), address: str = ""
+    ) -> None:
+        self._phrases, self._contacts, self._address = phrases, contacts, address
         self._live = Live(console=console, auto_refresh=False, screen=False, transient=True)
 
     def start(self) -> None:
         self._live.start()
 
     def update(self, view: View, level_dbfs: float | None) -> None:
-        self._live.update(render(view, level_dbfs), refresh=True)
+        drawn = render(view, level_dbfs, self._phrases, self._contacts, self._address)
+        self._live.update(drawn, refresh=True)
 
     def stop(self) -> None:
         self._live.stop()
@@ -80,8 +62,8 @@ class TerminalScreen:
 class LineScreen:
     """For logs and pipes: one line for each phase and each sentence."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, phrases: Phrases) -> None:
+        self._console, self._phrases = console, phrases
         self._phase = ""
         self._caption = ""
         self._line = ""
@@ -92,7 +74,8 @@ class LineScreen:
     def update(self, view: View, level_dbfs: float | None) -> None:
         del level_dbfs
         if view.phase_title and view.phase != self._phase:
-            self._print(f"== {view.phase_title} ({clock(view.phase_left)}) - {_FLOOR[view.floor][5:]}")
+            floor = self._phrases[view.floor.value]
+            self._print(f"== {view.phase_title} ({clock(view.phase_left)}) - {floor}")
         if view.caption and view.caption != self._caption:
             self._print(f"   says: {view.caption}")
         if view.line and view.line not in (self._line, view.caption):
@@ -112,74 +95,107 @@ def clock(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
-def render(view: View, level_dbfs: float | None) -> RenderableType:
+def calmly(seconds: float, phrases: Phrases) -> str:
+    """`about twenty minutes`: to the minute below ten, to five above."""
+    minutes = seconds / 60
+    if minutes < 1:
+        return phrases["calm.none"]
+    count = int(minutes + 0.5) if minutes < 10.5 else int(minutes / 5 + 0.5) * 5
+    if count == 1:
+        return phrases["calm.one"]
+    return phrases["calm.many"].format(count=phrases.get(f"number.{count}", count))
+
+
+def render(
+    view: View,
+    level_dbfs: float | None,
+    phrases: Phrases,
+    contacts: tuple[str, ...] = (),
+    address: str = "",
+) -> RenderableType:
     """The state as something rich can print. level_dbfs: loudness at the microphone, None if unknown."""
     if view.mode == "not-started":
         body: list[RenderableType] = [
-            Text("Ready", style="bold"),
-            Text(view.protocol_title),
-            Text(f"{clock(view.session_left)} minutes in all. Press space when everyone has arrived."),
+            Text(phrases["ready.title"], style="bold"),
+            Text(phrases["ready.text"]),
+            Text(phrases["in-all"].format(time=clock(view.session_left))),
         ]
     elif view.mode in ("closing", "ended"):
-        body = [Text("Closing" if view.mode == "closing" else "The session is over", style="bold")]
+        body = [Text(phrases[f"{view.mode}.title"], style="bold")]
     else:
-        body = _phase(view)
+        body = _phase(view, phrases)
+    if contacts and frame.closes(view):
+        body += [Text(), Text(phrases["contacts.title"]), *(Text(f"  {contact}") for contact in contacts)]
     said = [text for text in (view.caption, view.line) if text]
     body += [Text(), *(Text(text, style="italic", justify="center") for text in dict.fromkeys(said))]
-    body += [Text(), _status(view, level_dbfs)]
+    body += [Text(), _status(view, level_dbfs, phrases)]
     panel = Panel(
-        Group(*body), title=view.protocol_title, subtitle=_subtitle(view), box=box.ROUNDED, padding=(1, 3)
+        Group(*body),
+        title=view.protocol_title,
+        subtitle=_subtitle(view, phrases),
+        box=box.ROUNDED,
+        padding=(1, 3),
     )
-    return Group(panel, Align.center(_keys(view)))
+    below = [Align.center(_keys(view, phrases))]
+    if address:
+        below.append(Align.center(Text(address, style="dim", no_wrap=True)))
+    return Group(panel, *below)
 
 
-def _phase(view: View) -> list[RenderableType]:
-    waiting = "  the time is up, waiting for a pause" if view.waits_for_gap else ""
-    left = "PAUSED" if view.mode == "paused" else clock(view.phase_left) + waiting
+def _phase(view: View, phrases: Phrases) -> list[RenderableType]:
+    hint = view.hint
+    if view.mode == "paused":
+        hint = phrases["paused.text"]
+    elif view.waits_for_gap:
+        hint = phrases["time-up"]
+    left = calmly(view.phase_left, phrases) if view.calm else clock(view.phase_left)
     done = max(0.0, view.phase_seconds - max(0.0, view.phase_left))
     parts: list[RenderableType] = [
         Text(view.phase_title, style="bold"),
-        Text(view.hint),
+        Text(hint),
         Text(),
-        Text(f"{left}", style="bold"),
-        ProgressBar(total=max(view.phase_seconds, 1e-9), completed=done, width=50),
+        Text(phrases["paused"] if view.mode == "paused" else left, style="bold"),
+        ProgressBar(total=max(view.phase_seconds, 1e-9), completed=done, width=50, pulse=False),
         Text(),
-        Text(f"Whose turn: {_FLOOR[view.floor]}"),
+        Text(f"{phrases['turn']}: {_CHAIRS[view.floor]}  {phrases[view.floor.value]}"),
     ]
     if view.later:
-        following = ", ".join(f"{title} {clock(seconds)}" for title, seconds in view.later[:3])
-        parts.append(Text(f"Next:       {following}"))
+        following = ", ".join(
+            f"{title} {clock(seconds)}" for title, seconds in view.later[: frame.SHOWN_NEXT]
+        )
+        parts.append(Text(f"{phrases['next']}: {following}"))
     return parts
 
 
-def _status(view: View, level_dbfs: float | None) -> RenderableType:
+def _status(view: View, level_dbfs: float | None, phrases: Phrases) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    microphone = "muted while this program speaks" if view.who is SpeakerState.SELF else "listening"
-    if view.timer_only:
-        microphone = "timer only: voices are not told apart"
-    if Part.MICROPHONE in view.lost or Part.HEARING in view.lost:
-        microphone = "lost, keeping the time"
-    elif view.who is None:
-        microphone = "starting"
     meter = "" if level_dbfs is None else "▁▂▃▄▅▆▇█"[max(0, min(7, int((level_dbfs + 70) / 7)))]
-    table.add_row("Microphone", f"{microphone} {meter}")
-    table.add_row("Heard", _WHO[view.who] if view.who else "-")
-    if _ENROLMENT[view.enrolment]:
-        table.add_row("Voices", _ENROLMENT[view.enrolment])
-    if view.lost:
-        table.add_row("Missing", ", ".join(_LOST[part] for part in view.lost))
+    table.add_row(phrases["microphone"], f"{phrases[f'microphone.{frame.microphone(view).value}']} {meter}")
+    if (who := frame.heard(view)) is not None:
+        table.add_row(phrases["heard"], phrases[f"heard.{who.value}"])
+    if view.enrolment is not Enrolment.NONE:
+        table.add_row(phrases["voices"], phrases[f"voices.{view.enrolment.value}"])
+    for part in frame.missing(view):
+        table.add_row("", phrases[f"missing.{part}"])
     return table
 
 
-def _subtitle(view: View) -> str | None:
+def _subtitle(view: View, phrases: Phrases) -> str | None:
     if view.mode not in ("running", "paused"):
         return None
-    return f"{clock(view.session_left)} left in all"
+    left = calmly(view.session_left, phrases) if view.calm else clock(view.session_left)
+    return phrases["in-all"].format(time=left)
 
 
-def _keys(view: View) -> Text:
-    shown = [label for label, action in HELP if action in view.allowed]
-    if view.undo_left > 0:
-        shown = [f"u undo ({view.undo_left:.0f} s)" if label == "u undo" else label for label in shown]
-    shown = [label.replace(" ", "\N{NO-BREAK SPACE}") for label in (*shown, "ctrl-c quit")]
-    return Text("   ".join(shown), style="dim", justify="center")
+def _keys(view: View, phrases: Phrases) -> Text:
+    shown = []
+    for action, key in SHOWN_KEYS:
+        if action in view.allowed:
+            label = phrases[f"action.{action.value}"]
+            if action is Action.UNDO:
+                label += f" ({view.undo_left:.0f} s)"
+            shown.append(f"{phrases['space'] if key == 'space' else key} {label}")
+    shown.append(f"ctrl-c {phrases['action.quit']}")
+    return Text(
+        "   ".join(label.replace(" ", "\N{NO-BREAK SPACE}") for label in shown), style="dim", justify="center"
+    )

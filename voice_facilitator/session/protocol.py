@@ -51,6 +51,7 @@ class Phase:
     hears_others: bool = False
     new_presenter: bool = False
     holds_silence: bool = False
+    shows_speaker: bool = False  # the display says who speaks now: presenter, group or nobody
 
     @property
     def least_seconds(self) -> Seconds:

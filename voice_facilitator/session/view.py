@@ -20,6 +20,8 @@ class View:
     phase_title: str
     hint: str
     floor: Floor
+    calm: bool  # the part belongs to thinking: no seconds are counted down in front of people
+    shows_speaker: bool  # the protocol wants to see who speaks now
     phase_seconds: Seconds
     phase_left: Seconds  # below 0 while the end of the phase waits for a gap
     session_left: Seconds
@@ -55,6 +57,8 @@ def view(core: Core) -> View:
         phase_title=shown.title if shown else "",
         hint=shown.hint if shown else "",
         floor=shown.floor if shown else Floor.EVERYONE,
+        calm=bool(shown and shown.holds_silence),
+        shows_speaker=bool(shown and shown.shows_speaker),
         phase_seconds=plan.phase_ends - plan.phase_started if shown else 0.0,
         phase_left=plan.phase_ends - now if shown else 0.0,
         session_left=core.protocol.seconds if phase is None else max(0.0, plan.session_ends - now),

@@ -1,0 +1,71 @@
+"""The room page around a session: served before it begins, told when the program ends."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from voice_facilitator import protocols
+from voice_facilitator.display.access import Access, Role
+from voice_facilitator.display.browser import open_in_browser
+from voice_facilitator.display.screens import RoomScreen, Screen, Screens
+from voice_facilitator.display.server import RoomServer
+from voice_facilitator.display.share import lan_address, qr_blocks
+from voice_facilitator.display.terminal import make_screen
+from voice_facilitator.errors import FacilitatorError
+
+
+@dataclass(frozen=True)
+class DisplayOptions:
+    """What the command line says about the room page."""
+
+    serve: bool = True
+    browser: bool = True
+    port: int = 0
+    share: Role | None = None
+
+
+@contextlib.contextmanager
+def room_display(
+    options: DisplayOptions, language: str, say: Callable[[str], None]
+) -> Iterator[RoomServer | None]:
+    """The running server, or None where there is none; `say` tells people about it.
+
+    Raises FacilitatorError where something that was asked for cannot be had (a port, a network).
+    """
+    if not options.serve:
+        yield None
+        return
+    address = lan_address() if options.share else None
+    server = RoomServer(Access(options.share), port=options.port, lan_address=address)
+    try:
+        server.start()
+    except FacilitatorError as error:
+        if options.port or options.share:
+            raise
+        say(f"{error.message} The session goes on in the terminal.")
+        yield None
+        return
+    try:
+        server.speak(language, protocols.load_phrases(language))
+        say(f"Room page: {server.address}")
+        if (shared := server.shared_address) is not None:
+            say(f"For another screen or phone, good for one device:\n{qr_blocks(shared)}\n{shared}")
+        if options.browser:
+            open_in_browser(server.address)
+        yield server
+    finally:
+        server.stop()
+
+
+def screens_of(
+    server: RoomServer | None, console: Console, language: str, contacts: tuple[str, ...]
+) -> Screen:
+    """Everything a session shows itself on: the terminal, and the room page where there is one."""
+    terminal = make_screen(
+        console, protocols.load_phrases(language), contacts, address=server.address if server else ""
+    )
+    return Screens([terminal, RoomScreen(server.show, contacts)]) if server is not None else terminal

@@ -1,0 +1,137 @@
+// Buttons, keys and clicker. All of them ask the program, in the same words as a voice would.
+
+import { post } from "./link.js";
+import { say } from "./words.js";
+import * as session from "./session.js";
+import * as share from "./share.js";
+
+const bar = document.getElementById("controls");
+const QUIET_SECONDS = 4;
+const SURE_SECONDS = 5;
+const FIRST = ["begin", "next", "resume"];
+// What stands in the bar, in this order; the second row is smaller.
+const ROWS = [
+  ["back", "pause", "resume", "begin", "next", "more-time", "undo", "yes", "no"],
+  ["repeat", "less-time", "time-left", "stop-reminders", "timer-only", "end"],
+];
+const KEYS = {
+  " ": "next", Enter: "next", n: "next", PageDown: "next", ArrowRight: "next",
+  PageUp: "back", ArrowLeft: "back", Backspace: "back",
+  b: "pause", p: "pause", ".": "pause",
+  r: "repeat", "?": "time-left", "+": "more-time", "=": "more-time", "-": "less-time",
+  t: "timer-only", s: "stop-reminders", u: "undo", e: "end", y: "yes", o: "no",
+};
+
+let allowed = new Set();
+let phase = "";
+let drives = false;
+let sure = null; // the button that has been pressed once and asks again
+let quiet = null;
+
+export function speak(role) {
+  drives = role !== "view";
+  bar.setAttribute("aria-label", say("controls"));
+  bar.replaceChildren();
+  for (const names of ROWS) {
+    const row = document.createElement("div");
+    if (drives) for (const name of names) row.append(button(name));
+    bar.append(row);
+  }
+  bar.lastChild.append(plain("calm", () => session.toggleCalm()), plain("theme", otherTheme));
+  if (share.offered() && role === "host") bar.lastChild.append(plain("share", share.open));
+  allowed = new Set();
+}
+
+function button(name) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.dataset.action = name;
+  made.textContent = say(`action.${name}`);
+  made.classList.toggle("first", FIRST.includes(name));
+  made.addEventListener("click", (event) => {
+    if (event.detail > 0) made.blur(); // or the next press of the space bar would press it again
+    if (name === "timer-only" && sure !== made) return ask(made);
+    press(name);
+  });
+  return made;
+}
+
+function plain(name, action) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.dataset.own = name;
+  made.textContent = say(name === "calm" ? "calm.on" : name);
+  made.addEventListener("click", (event) => {
+    if (event.detail > 0) made.blur();
+    action();
+    relabel();
+  });
+  return made;
+}
+
+function ask(made) {
+  sure = made;
+  made.textContent = say("again");
+  setTimeout(() => {
+    sure = null;
+    made.textContent = say(`action.${made.dataset.action}`);
+  }, SURE_SECONDS * 1000);
+}
+
+function otherTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+}
+
+export function take(state) {
+  if (state.stage !== "session") return hide();
+  bar.hidden = false;
+  allowed = new Set(state.allowed);
+  phase = state.phase;
+  for (const made of bar.querySelectorAll("[data-action]")) made.hidden = !allowed.has(made.dataset.action);
+  relabel();
+}
+
+function relabel() {
+  const calm = bar.querySelector("[data-own=calm]");
+  if (calm) calm.textContent = say(session.isCalm() ? "calm.off" : "calm.on");
+}
+
+export function hide() {
+  bar.hidden = true;
+  allowed = new Set();
+}
+
+function press(name) {
+  post("/do", { do: name, seen: phase }).catch(() => {}); // the program decides what is possible
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !drives) return;
+  if (event.target.closest("dialog, input, select, textarea")) return;
+  const onButton = event.target.closest("button, a") && (event.key === " " || event.key === "Enter");
+  if (onButton) return;
+  let name = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!name || bar.hidden) return;
+  if (name === "next" && allowed.has("begin")) name = "begin";
+  if (name === "pause" && allowed.has("resume")) name = "resume";
+  event.preventDefault();
+  press(name);
+}
+
+// Out of sight while nobody reaches for them.
+function awake() {
+  document.body.classList.add("reaching");
+  clearTimeout(quiet);
+  quiet = setTimeout(() => document.body.classList.remove("reaching"), QUIET_SECONDS * 1000);
+}
+
+document.addEventListener("keydown", onKey);
+for (const name of ["pointermove", "pointerdown", "focusin"]) document.addEventListener(name, awake, { passive: true });
+setInterval(() => {
+  const undo = bar.querySelector("[data-action=undo]");
+  if (undo && !undo.hidden && !bar.hidden) {
+    undo.textContent = `${say("action.undo")} (${Math.ceil(session.left("undo_left"))})`;
+  }
+}, 500);

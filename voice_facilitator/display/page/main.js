@@ -1,0 +1,52 @@
+// Which stage is on: setting up, the session, the summary, or a notice that something else is to be done.
+
+import { listen, words } from "./link.js";
+import { speak, say } from "./words.js";
+import { keepAwake } from "./awake.js";
+import * as controls from "./controls.js";
+import * as session from "./session.js";
+import * as share from "./share.js";
+
+const STAGES = { session };
+let role = "view";
+let shown = "notice";
+
+function show(stage) {
+  document.body.classList.remove("lost");
+  if (stage === shown) return;
+  for (const section of document.querySelectorAll("main")) section.hidden = section.id !== stage;
+  document.body.dataset.stage = stage;
+  shown = stage;
+}
+
+function notice(name) {
+  show("notice");
+  document.querySelector("[data-show=notice-title]").textContent = say(`${name}.title`);
+  document.querySelector("[data-show=notice-text]").textContent = say(`${name}.text`);
+  document.title = say(`${name}.title`);
+  controls.hide();
+  share.hide();
+  keepAwake(false);
+}
+
+function take(event, data) {
+  if (event === "words") {
+    speak(data);
+    role = data.role;
+    share.offer(data.shared);
+    controls.speak(role);
+  } else if (event === "state") {
+    show(data.stage);
+    STAGES[data.stage].take(data, role);
+    controls.take(data, role);
+    keepAwake(data.stage === "session");
+  } else if (event === "lost" && shown !== "notice") {
+    document.body.classList.add("lost");
+  } else {
+    notice(event);
+  }
+}
+
+speak(await words());
+notice("connecting");
+listen(take);

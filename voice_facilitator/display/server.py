@@ -1,0 +1,178 @@
+"""The room display's web server: a thread of the program, on this machine only unless shared.
+
+Only the newest state is kept, so a page that does not listen costs nothing but its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from voice_facilitator.display.access import Access
+from voice_facilitator.display.hub import Hub
+from voice_facilitator.display.keys import Press
+from voice_facilitator.display.routes import Choice, Doors, Limits, application
+from voice_facilitator.display.share import qr_rows
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.session.events import Seconds
+
+_LOOPBACK = "127.0.0.1"
+_START_SECONDS = 10.0
+_GOODBYE_SECONDS = 2
+
+
+class RoomServer:
+    """Shows states to pages and hands on what they ask for. `start` and `stop` once each."""
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        port: int = 0,
+        lan_address: str | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], Seconds] = time.monotonic,
+    ) -> None:
+        """port: 0 takes any free one. lan_address: this machine's address for others; None: loopback only."""
+        self.access = access
+        self.port = port
+        self._lan_address = lan_address
+        self._limits = limits or Limits.usual()
+        self._clock = clock
+        self._hub = Hub(clock)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        # Changed by whoever runs the present stage; called in the server's thread.
+        self.on_press: Callable[[Press], bool] = lambda _press: False
+        self.on_choice: Callable[[Choice], bool] = lambda _choice: False
+
+    def start(self) -> None:
+        """Raises FacilitatorError `display-port` when the address cannot be had."""
+        sockets = [self._listen(_LOOPBACK)]
+        if self._lan_address is not None:
+            sockets.append(self._listen(self._lan_address))
+        names = frozenset({_LOOPBACK, "localhost", *([self._lan_address] if self._lan_address else [])})
+        doors = Doors(self._press, self._choose, self._invitation)
+        app = application(
+            self._hub,
+            self.access,
+            doors,
+            names=names,
+            port=self.port,
+            limits=self._limits,
+            clock=self._clock,
+        )
+        config = uvicorn.Config(
+            app, http="h11", ws="none", loop="asyncio", lifespan="off", interface="asgi3",
+            log_config=None, log_level="critical", access_log=False, server_header=False, proxy_headers=False,
+            limit_concurrency=200, timeout_graceful_shutdown=_GOODBYE_SECONDS,
+            h11_max_incomplete_event_size=16_384,
+        )  # fmt: skip
+        self._server = _Server(config)
+        self._thread = threading.Thread(target=self._run, args=(sockets,), name="display", daemon=True)
+        self._thread.start()
+        if not self._server.ready.wait(_START_SECONDS):
+            raise _cannot(self.port, "the server did not start")
+
+    def _run(self, sockets: list[socket.socket]) -> None:
+        assert self._server is not None
+        with contextlib.suppress(SystemExit):  # uvicorn's way of giving up
+            self._server.run(sockets)
+        for one in sockets:
+            one.close()
+
+    def _listen(self, address: str) -> socket.socket:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":  # elsewhere it would let two programs have one port
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((address, self.port))
+            listening.listen(128)
+        except OSError as error:
+            listening.close()
+            raise _cannot(self.port, error.strerror or str(error)) from error
+        self.port = listening.getsockname()[1]
+        return listening
+
+    def stop(self) -> None:
+        """Tells every page that the program has ended, and ends. Takes a few seconds at most."""
+        if self._server is None or self._thread is None:
+            return
+        self.show({"stage": "over"})
+        self._in_loop(self._hub.end)
+        self._server.should_exit = True
+        self._thread.join(_GOODBYE_SECONDS + 3)
+
+    def show(self, state: dict[str, Any]) -> None:
+        """Show `state` on every page from now on; any thread may."""
+        at = self._clock()
+        self._in_loop(lambda: self._hub.publish(state, at))
+
+    def speak(self, language: str, phrases: dict[str, str]) -> None:
+        """Use these words from now on; any thread may."""
+        self._in_loop(lambda: self._hub.speak(language, phrases))
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        loop = self._server.running_loop if self._server is not None else None
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(call)
+
+    @property
+    def viewers(self) -> int:
+        """Pages that look just now."""
+        return self._hub.viewers
+
+    @property
+    def address(self) -> str:
+        """For the browser on this machine. What stands behind the # is not sent over any network."""
+        return f"http://{_LOOPBACK}:{self.port}/#{self.access.host_token}"
+
+    @property
+    def shared_address(self) -> str | None:
+        """For another device: good for one page, then there is a new one."""
+        if self._lan_address is None or self.access.invitation is None:
+            return None
+        return f"http://{self._lan_address}:{self.port}/#{self.access.invitation}"
+
+    def _press(self, press: Press) -> bool:
+        return self.on_press(press)
+
+    def _choose(self, choice: Choice) -> bool:
+        return self.on_choice(choice)
+
+    def _invitation(self) -> dict[str, Any] | None:
+        address = self.shared_address
+        return None if address is None else {"address": address, "rows": qr_rows(address)}
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, saying when it is ready and leaving the program's signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+        self.running_loop: Any = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.running_loop = asyncio.get_running_loop()
+        self.ready.set()
+
+
+def _cannot(port: int, reason: str) -> FacilitatorError:
+    where = f"on port {port} " if port else ""
+    return FacilitatorError(
+        "display-port",
+        f"The room display cannot be served {where}({reason}).",
+        "Choose another port with --port, or go without: --no-display.",
+        exit_code=ExitCode.FAILED,
+    )
