@@ -51,9 +51,14 @@ def test_a_wrong_command_line_ends_with_2() -> None:
 def test_protocols() -> None:
     listed = json.loads(call("protocols", "list", "--json").stdout)
     minutes = {entry["name"]: entry["minutes"] for entry in listed}
-    assert minutes == {
-        "balint-45": 45, "balint-60": 60, "balint-90": 90, "balint-90-two-cases": 90, "balint-plain": 45,
-    }  # fmt: skip
+    english = {
+        "balint-45": 45,
+        "balint-60": 60,
+        "balint-90": 90,
+        "balint-90-two-cases": 90,
+        "balint-plain": 45,
+    }
+    assert minutes == english | {f"{name}-de": length for name, length in english.items()}
     assert "discussion" in call("protocols", "show", "balint-45").stdout
     assert call("protocols", "check", *minutes).returncode == 0
 

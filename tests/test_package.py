@@ -36,7 +36,7 @@ def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
 
 def test_protocols_settings_and_manifest_are_inside(installed: dict[str, str]) -> None:
     names = {entry["name"] for entry in json.loads(call(installed, "protocols", "list", "--json").stdout)}
-    assert {"balint-45", "balint-60", "balint-90", "balint-90-two-cases", "balint-plain"} == names
+    assert {"balint-45", "balint-60", "balint-90", "balint-90-two-cases", "balint-plain"} <= names
     models = {
         entry["name"]: entry for entry in json.loads(call(installed, "models", "list", "--json").stdout)
     }

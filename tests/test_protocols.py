@@ -91,7 +91,7 @@ def test_a_protocol_built_on_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", protocols.names())
 def test_the_shipped_protocols_keep_the_frame(name: str) -> None:
     shipped_one = protocols.load(name)
-    assert shipped_one.language == "en-gb"
+    assert shipped_one.language == ("de" if name.endswith("-de") else "en-gb")
     assert shipped_one.phases[0].name == "welcome"
     welcome = shipped_one.phases[0].announcement
     for words in ("stays here", "stay silent", "leave at any time", "Nothing is recorded", "timer only"):
@@ -108,14 +108,31 @@ def test_the_shipped_protocols_keep_the_frame(name: str) -> None:
     assert shipped_one.phases[-1].grace_seconds == 15
 
 
-def test_there_are_five_and_the_default_is_one_of_them() -> None:
-    assert protocols.names() == [
-        "balint-45",
-        "balint-60",
-        "balint-90",
-        "balint-90-two-cases",
-        "balint-plain",
-    ]
+def test_there_are_five_in_two_languages() -> None:
+    five = ["balint-45", "balint-60", "balint-90", "balint-90-two-cases", "balint-plain"]
+    assert protocols.names() == sorted(five + [f"{name}-de" for name in five])
+
+
+def test_a_protocol_may_build_on_one_that_builds_on_another(tmp_path: Path) -> None:
+    found = load(tmp_path, 'based_on = "balint-60-de"\n[change.story]\nminutes = 9\n')
+    assert (found.language, found.phases[3].title, found.phases[3].seconds) == ("de", "Die Geschichte", 540)
+    assert found.phases[5].seconds == protocols.load("balint-60").phases[5].seconds
+
+
+def test_another_length_is_taken_from_the_discussion_and_never_from_the_last_word() -> None:
+    for name in protocols.names():
+        whole = protocols.load(name)
+        least, most = protocols.minutes_of(whole)
+        assert least < whole.seconds / 60 < most
+        for minutes in (least, most):
+            other = protocols.with_minutes(whole, minutes)
+            assert other.seconds == pytest.approx(minutes * 60)
+            for phase, before in zip(other.phases, whole.phases, strict=True):
+                assert all(cue.seconds_left < phase.seconds for cue in phase.cues)
+                if phase.name.startswith("last-word"):
+                    assert phase.seconds >= before.seconds
+        with pytest.raises(FacilitatorError, match="cannot be held in"):
+            protocols.with_minutes(whole, least - 1)
 
 
 def test_every_sentence_the_session_needs_is_there() -> None:
@@ -225,7 +242,6 @@ def test_a_change_that_does_not_fit_the_rest_is_told_where_it_was_made(tmp_path:
     [
         ('based_on = "balint-46"', 'line 1: there is no protocol "balint-46" to build on.'),
         ("based_on = 5", 'line 1: there is no protocol "5" to build on.'),
-        ('based_on = "balint-60"', 'line 1: "balint-60" is itself based on another protocol.'),
         (
             'based_on = "balint-45"\nomit = 5',
             'line 2: omit must be a list of phase names, such as ["questions"].',

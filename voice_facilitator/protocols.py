@@ -7,6 +7,8 @@ the sentences of a format are written once.
 from __future__ import annotations
 
 import contextlib
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.protocol_file import PhaseFile, ProtocolFile, StrictTable, contradictions, gaps_known
 from voice_facilitator.resources import shipped
 from voice_facilitator.session.protocol import Cue, CueKind, Phase, Protocol, Wording
+from voice_facilitator.session.schedule import fit
 
 _CODE = "protocol"
+_LONGEST_FACTOR = 2.0  # more than twice its minutes is another format
 
 
 def names() -> list[str]:
@@ -69,8 +73,11 @@ def _find(name_or_path: str) -> Path:
     )
 
 
-def _build_on(data: dict[str, Any], path: Path, text: str) -> dict[str, Any]:
-    """`data` laid over the protocol it is based on. Raises FileMistakes."""
+def _build_on(data: dict[str, Any], path: Path, text: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """`data` laid over the protocol it is based on, which may be based on another one. Raises FileMistakes.
+
+    above: the shipped protocols on the way here.
+    """
     lines = checked_toml.line_numbers(text)
     mistakes: list[Mistake] = []
 
@@ -80,14 +87,18 @@ def _build_on(data: dict[str, Any], path: Path, text: str) -> dict[str, Any]:
     base = data.pop("based_on")
     omit = data.pop("omit", [])
     change = data.pop("change", {})
-    if base not in names() or shipped("config", "protocols", f"{base}.toml").resolve() == path.resolve():
+    if (
+        base not in names()
+        or base in above
+        or shipped("config", "protocols", f"{base}.toml").resolve() == path.resolve()
+    ):
         wrong(("based_on",), f'there is no protocol "{base}" to build on.', did_you_mean(str(base), names()))
         raise checked_toml.FileMistakes(_CODE, str(path), mistakes)
-    base_text = checked_toml.read_text(shipped("config", "protocols", f"{base}.toml"), _CODE)
+    base_path = shipped("config", "protocols", f"{base}.toml")
+    base_text = checked_toml.read_text(base_path, _CODE)
     merged = checked_toml.parse_toml(base_text, _CODE, base)
     if "based_on" in merged:
-        wrong(("based_on",), f'"{base}" is itself based on another protocol.', "Build on that one.")
-        raise checked_toml.FileMistakes(_CODE, str(path), mistakes)
+        merged = _build_on(merged, base_path, base_text, (*above, base))
     phases: list[dict[str, Any]] = merged["phase"]
     phase_names = [phase["name"] for phase in phases]
     if not isinstance(omit, list):
@@ -166,6 +177,39 @@ def _protocol(name: str, file: ProtocolFile) -> Protocol:
     )
 
 
+def with_minutes(protocol: Protocol, minutes: int) -> Protocol:
+    """`protocol` in another length: the discussion takes or gives first, the last word never gives.
+
+    Raises FacilitatorError `protocol-minutes` where the format makes no sense in so few or so many.
+    """
+    least, most = minutes_of(protocol)
+    if not least <= minutes <= most:
+        raise FacilitatorError(
+            "protocol-minutes",
+            f"{protocol.title} cannot be held in {minutes} minutes.",
+            f"Choose from {least} to {most}, or another protocol.",
+            exit_code=ExitCode.USAGE,
+        )
+    wanted = minutes * 60.0
+    lengths = fit(protocol.phases, wanted)
+    stretch = max(1.0, wanted / sum(lengths))  # where no phase is flexible, all of them grow
+    phases = tuple(
+        replace(
+            phase,
+            seconds=length * stretch,
+            cues=tuple(cue for cue in phase.cues if cue.seconds_left < length * stretch),
+        )
+        for phase, length in zip(protocol.phases, lengths, strict=True)
+    )
+    return replace(protocol, phases=phases)
+
+
+def minutes_of(protocol: Protocol) -> tuple[int, int]:
+    """The fewest and the most minutes in which this format makes sense."""
+    least = sum(phase.least_seconds for phase in protocol.phases) / 60
+    return math.ceil(least), max(math.ceil(least), math.floor(protocol.seconds * _LONGEST_FACTOR / 60))
+
+
 # ---------------------------------------------------------------- wording
 
 
@@ -192,6 +236,9 @@ _PHRASE_GAPS: dict[str, tuple[str, ...]] = {
     "in-all": ("time",),
     "minutes.short": ("count",),
     "calm.many": ("count",),
+    "setup.no-model": ("models",),
+    "summary.length": ("time",),
+    "summary.reminders": ("screen", "voice"),
 }
 _REFERENCE = "en-gb"  # every other language has the sentences this one has
 

@@ -114,6 +114,10 @@ class LiveSession:
         except queue.Full:
             self.dropped_events += 1
 
+    def key(self, name: str) -> None:
+        """A key of the terminal; any thread may."""
+        self.put(_Key(name))
+
     def press(self, press: Press) -> bool:
         """A press from elsewhere than the keyboard; any thread may."""
         self.put(press)
@@ -123,7 +127,7 @@ class LiveSession:
         """Run until the session has ended or is interrupted; the parts are stopped either way."""
         code, keep = ExitCode.OK, True
         harden()
-        with _interrupts(), terminal_restored():
+        with interrupts(), terminal_restored():
             try:
                 self._start()
                 self._loop()
@@ -147,7 +151,7 @@ class LiveSession:
         self._hearing.start()
         self._screen.start()
         if self._keys:
-            reader = KeyReader(lambda key: self.put(_Key(key)), _interrupt_main)
+            reader = KeyReader(self.key, interrupt_main)
             reader.start()
         if self._resumes:
             self._conductor.take(ev.Restarted(), self._now())
@@ -237,12 +241,12 @@ class _ShutDown(BaseException):
     """The computer or the terminal goes away under a session, which may want to go on afterwards."""
 
 
-def _interrupt_main() -> None:
+def interrupt_main() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[None]:
+def interrupts() -> Iterator[None]:
     """SIGTERM and a closed terminal end a session as politely as Ctrl-C, but it can be resumed."""
 
     def on_signal(*_: object) -> None:

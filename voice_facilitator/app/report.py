@@ -73,6 +73,7 @@ class Report:
             "phases": [
                 {
                     "name": visit.name,
+                    "title": self._titles.get(visit.name, visit.name),
                     "seconds": round(visit.ended - visit.started, 1),
                     "shares": {who.value: round(share, 3) for who, share in _shares(visit).items()},
                 }

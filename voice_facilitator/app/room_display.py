@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from voice_facilitator import protocols
+from voice_facilitator.app.live import interrupt_main
 from voice_facilitator.display.access import Access, Role
 from voice_facilitator.display.browser import open_in_browser
+from voice_facilitator.display.keys import KeyReader
 from voice_facilitator.display.screens import RoomScreen, Screen, Screens
 from voice_facilitator.display.server import RoomServer
 from voice_facilitator.display.share import lan_address, qr_blocks
@@ -51,6 +53,7 @@ def room_display(
         return
     try:
         server.speak(language, protocols.load_phrases(language))
+        server.show({"stage": "notice", "notice": "preparing"})
         say(f"Room page: {server.address}")
         if (shared := server.shared_address) is not None:
             say(f"For another screen or phone, good for one device:\n{qr_blocks(shared)}\n{shared}")
@@ -59,6 +62,23 @@ def room_display(
         yield server
     finally:
         server.stop()
+
+
+class Keyboard:
+    """The terminal's keys, led to whatever is on: setting up, the session, the summary."""
+
+    def __init__(self) -> None:
+        self._take: Callable[[str], None] | None = None
+
+    def leads_to(self, take: Callable[[str], None]) -> None:
+        """From now on keys go to `take`, called in a thread of its own."""
+        if self._take is None:
+            KeyReader(self._pressed, interrupt_main).start()
+        self._take = take
+
+    def _pressed(self, key: str) -> None:
+        assert self._take is not None
+        self._take(key)
 
 
 def screens_of(

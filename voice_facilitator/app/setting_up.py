@@ -10,7 +10,7 @@ from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import command_engines
 from voice_facilitator.hearing.command_engines import CommandSetup
 from voice_facilitator.session import Policy, Protocol, Session, Wording
-from voice_facilitator.settings import Settings
+from voice_facilitator.settings import Settings, SpeakingSettings
 
 
 def commands_of(
@@ -33,6 +33,13 @@ def wording_of(settings: Settings, protocol: Protocol) -> Wording:
     except FacilitatorError:  # a language without commands: nobody is told to say one
         return wording
     return replace(wording, prefix=phrases.prefix)
+
+
+def speaking_in(settings: SpeakingSettings, language: str) -> SpeakingSettings:
+    """The settings with a voice for sentences in `language`: the one that is set, where it speaks it."""
+    if settings.language.partition("-")[0].lower() == language.partition("-")[0].lower():
+        return settings
+    return settings.model_copy(update={"language": language, "voice": ""})
 
 
 def policy_of(settings: Settings, *, moves_by_itself: bool = True) -> Policy:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +67,13 @@ def run(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the room page; 0 takes any that is free.")
     ] = 0,
+    setup: Annotated[
+        bool | None,
+        typer.Option("--setup/--no-setup", help="Begin with the setup page.", show_default=False),
+    ] = None,
+    minutes: Annotated[
+        int | None, typer.Option(min=1, help="Length of the session, if not the protocol's own.")
+    ] = None,
     share: Annotated[
         bool, typer.Option("--share", help="Let devices in the local network look at the room page.")
     ] = False,
@@ -87,51 +96,83 @@ def run(
         cut = _interrupted(settings, resume)
         if cut is None and begin_after is None and not sys.stdin.isatty() and not page_is_opened:
             raise typer.BadParameter("there is no keyboard here to begin with: give --begin-after SECONDS.")
-        return _hold(settings, cut, protocol, audio, begin_after, timer_only, options, events)
+        # Where a page is what people have before them, they set up there.
+        by_page = options.browser or shared is not None or not sys.stdin.isatty()
+        sets_up = by_page and begin_after is None and audio is None if setup is None else setup
+        wishes = _Wishes(
+            protocol, minutes, audio, begin_after, timer_only, sets_up and display and cut is None
+        )
+        return _hold(settings, cut, wishes, options, events)
 
 
-def _hold(
-    settings: Any,
-    cut: Any,
-    protocol: str | None,
-    audio: Path | None,
-    begin_after: float | None,
-    timer_only: bool,
-    options: Any,
-    events: Path | None,
-) -> int:
+@dataclass(frozen=True)
+class _Wishes:
+    """What the command line says about the session itself."""
+
+    protocol: str | None
+    minutes: int | None
+    audio: Path | None
+    begin_after: float | None
+    timer_only: bool
+    sets_up: bool
+
+
+def _hold(settings: Any, cut: Any, wishes: _Wishes, options: Any, events: Path | None) -> int:
     """A new session, or (`cut`) the rest of an interrupted one."""
     from voice_facilitator import protocols as protocol_files
-    from voice_facilitator import soundcard
+    from voice_facilitator.app.live import interrupts
+    from voice_facilitator.app.room_display import Keyboard, room_display
+    from voice_facilitator.app.stages import Chosen, SetupStage
+    from voice_facilitator.display.keys import terminal_restored
+
+    name = cut.protocol_name if cut else wishes.protocol or settings.session.protocol
+    format_ = cut.protocol if cut else protocol_files.load(name)
+    if wishes.minutes is not None and not cut:
+        format_ = protocol_files.with_minutes(format_, wishes.minutes)
+    chosen = Chosen(name, format_, settings, wishes.timer_only)
+    if not cut and not wishes.sets_up:
+        _all_there(chosen, wishes)
+    with (
+        event_log(events) as sinks,
+        interrupts(),
+        terminal_restored(),
+        room_display(options, format_.language, say) as server,
+    ):
+        keyboard = Keyboard()
+        if wishes.sets_up and server is not None:
+            stage = SetupStage(server, chosen)
+            keyboard.leads_to(stage.key)
+            say("Set up on the room page, or press the space bar to go on without.")
+            try:
+                chosen = stage.run()
+            except KeyboardInterrupt:
+                return ExitCode.INTERRUPTED
+        return _run(chosen, cut, wishes, server, keyboard, sinks)
+
+
+def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sinks: list[Any]) -> int:
+    """Everything is chosen: the session itself and its summary."""
+    from voice_facilitator import protocols as protocol_files
     from voice_facilitator.app.live import LiveSession
     from voice_facilitator.app.report import Report
     from voice_facilitator.app.resume import ResumeFile
-    from voice_facilitator.app.room_display import room_display, screens_of
-    from voice_facilitator.app.setting_up import commands_of, new_session, wording_of
+    from voice_facilitator.app.room_display import screens_of
+    from voice_facilitator.app.setting_up import commands_of, new_session, speaking_in, wording_of
+    from voice_facilitator.app.stages import SummaryStage
     from voice_facilitator.hearing.process import File, HearingProcess, Microphone
-    from voice_facilitator.hearing.voice_model import load_voice_model
     from voice_facilitator.speaking.process import SpeakingProcess
 
-    name = cut.protocol_name if cut else protocol or settings.session.protocol
-    format_ = cut.protocol if cut else protocol_files.load(name)
-    if not timer_only and not cut:
-        load_voice_model(settings.hearing)
+    settings, format_ = chosen.settings, chosen.protocol
     source: File | Microphone = Microphone(settings.hearing.microphone)
-    if audio is not None:
-        source = File(audio, paced=True)
-    elif not timer_only and not cut:
-        _microphone_there(soundcard, settings.hearing.microphone)
+    if wishes.audio is not None:
+        source = File(wishes.audio, paced=True)
     commands = commands_of(settings, format_, say)
     report = Report(format_)
-    with (
-        event_log(events) as sinks,
-        room_display(options, format_.language, say) as server,
-        counted("Preparing the announcements") as on_progress,
-    ):
+    with counted("Preparing the announcements") as on_progress:
         live = LiveSession(
             cut.session if cut else new_session(settings, format_),
             lambda put: HearingProcess(source, settings.hearing, put, commands=commands),
-            lambda put: SpeakingProcess(settings.speaking, put),
+            lambda put: SpeakingProcess(speaking_in(settings.speaking, format_.language), put),
             screens_of(server, STDERR, format_.language, tuple(settings.session.support_contacts)),
             [report, *sinks],
             sentences=protocol_files.sentences_of(
@@ -140,15 +181,23 @@ def _hold(
                 tuple(settings.session.support_contacts),
             ),
             on_progress=on_progress,
-            begin_after_seconds=begin_after,
-            timer_only=timer_only,
-            resume_file=ResumeFile(name),
+            begin_after_seconds=wishes.begin_after,
+            timer_only=chosen.timer_only,
+            keys=False,
+            resume_file=ResumeFile(chosen.protocol_name),
             resumed_at=cut.session_time(time.time()) if cut else None,
         )
+        keyboard.leads_to(live.key)
         if server is not None:
             server.on_press = live.press
         code = live.run()
     STDERR.print(report.as_table())
+    if server is not None and server.hosts and code is ExitCode.OK:
+        say("The room page shows this as well. Discard it there, or press any key, to end.")
+        summary = SummaryStage(server, report.as_dict())
+        keyboard.leads_to(summary.key)
+        with contextlib.suppress(KeyboardInterrupt):
+            summary.run()
     say("Nothing was kept: no sound, no voices, no words.")
     return code
 
@@ -186,9 +235,18 @@ def _yes(question: str) -> bool:
             return False
 
 
-def _microphone_there(soundcard: Any, name: str) -> None:
+def _all_there(chosen: Any, wishes: _Wishes) -> None:
+    """Says what is missing while the one who started the program still stands at the keyboard."""
+    from voice_facilitator import soundcard
+    from voice_facilitator.hearing.voice_model import load_voice_model
+
+    if chosen.timer_only:
+        return
+    load_voice_model(chosen.settings.hearing)
+    if wishes.audio is not None:
+        return
     try:
-        soundcard.find(name, "input")
+        soundcard.find(chosen.settings.hearing.microphone, "input")
     except FacilitatorError as error:
         error.hint += " To only keep the time: voice-facilitator run --timer-only"
         raise

@@ -24,11 +24,14 @@ class Hub:
         self._number = 0  # of the newest state
         self._words_number = 0
         self._over = False
-        self._waiting: set[asyncio.Event] = set()
+        self._waiting: dict[asyncio.Event, str] = {}  # and the role of the page that waits
 
     @property
     def viewers(self) -> int:
         return len(self._waiting)
+
+    def viewers_that_are(self, role: str) -> int:
+        return list(self._waiting.values()).count(role)
 
     def publish(self, state: dict[str, Any], at: Seconds) -> None:
         """Show `state`, true at the time `at`, from now on."""
@@ -53,13 +56,16 @@ class Hub:
         self._wake()
 
     def _wake(self) -> None:
-        for event in self._waiting:
+        for event in list(self._waiting):
             event.set()
 
     async def stream(self, extra: dict[str, Any]) -> AsyncIterator[bytes]:
-        """Server-sent events for one page, beginning with how things are now. `extra`: added to the words."""
+        """Server-sent events for one page, beginning with how things are now.
+
+        extra: about this page, its "role" among it; added to the words.
+        """
         news = asyncio.Event()
-        self._waiting.add(news)
+        self._waiting[news] = extra["role"]
         state_seen = words_seen = 0
         try:
             while True:
@@ -78,7 +84,7 @@ class Hub:
                 except TimeoutError:
                     yield b": here\n\n"
         finally:
-            self._waiting.discard(news)
+            self._waiting.pop(news, None)
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 
-from voice_facilitator.display.access import Access
+from voice_facilitator.display.access import Access, Role
 from voice_facilitator.display.hub import Hub
 from voice_facilitator.display.keys import Press
 from voice_facilitator.display.routes import Choice, Doors, Limits, application
@@ -130,6 +130,11 @@ class RoomServer:
     def viewers(self) -> int:
         """Pages that look just now."""
         return self._hub.viewers
+
+    @property
+    def hosts(self) -> int:
+        """Pages of this machine that look just now."""
+        return self._hub.viewers_that_are(Role.HOST.value)
 
     @property
     def address(self) -> str:

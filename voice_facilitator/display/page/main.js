@@ -5,9 +5,11 @@ import { speak, say } from "./words.js";
 import { keepAwake } from "./awake.js";
 import * as controls from "./controls.js";
 import * as session from "./session.js";
+import * as setup from "./setup.js";
 import * as share from "./share.js";
+import * as summary from "./summary.js";
 
-const STAGES = { session };
+const STAGES = { session, setup, summary };
 let role = "view";
 let shown = "notice";
 
@@ -35,6 +37,8 @@ function take(event, data) {
     role = data.role;
     share.offer(data.shared);
     controls.speak(role);
+  } else if (event === "state" && data.stage === "notice") {
+    notice(data.notice);
   } else if (event === "state") {
     show(data.stage);
     STAGES[data.stage].take(data, role);

@@ -10,6 +10,9 @@ export function speak(words) {
   for (const element of document.querySelectorAll("[data-words]")) {
     element.textContent = say(element.dataset.words);
   }
+  for (const element of document.querySelectorAll("[data-label]")) {
+    element.setAttribute("aria-label", say(element.dataset.label));
+  }
 }
 
 export function say(key, values = {}) {

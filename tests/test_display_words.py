@@ -1,0 +1,143 @@
+"""The wording: nothing is missing in any language, and a new language is only a matter of new files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import string
+from pathlib import Path
+
+import pytest
+
+from voice_facilitator import protocols
+from voice_facilitator.checked_toml import FileMistakes
+from voice_facilitator.display import frame
+from voice_facilitator.display.keys import SHOWN_KEYS
+from voice_facilitator.display.routes import PAGE
+from voice_facilitator.resources import shipped
+from voice_facilitator.session.events import Action, Enrolment, Floor, Part
+
+LANGUAGES = sorted(path.stem for path in shipped("config", "wording").glob("*.toml"))
+ENGLISH = protocols.load_phrases("en-gb")
+
+
+def gaps(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_english_and_german_are_there() -> None:
+    assert {"en-gb", "de"} <= set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_has_every_phrase_with_the_same_gaps(language: str) -> None:
+    for own, english in (
+        (protocols.load_phrases(language), ENGLISH),
+        (protocols.load_wording(language).sentences, protocols.load_wording("en-gb").sentences),
+    ):
+        assert set(own) == set(english)
+        assert {key: gaps(text) for key, text in own.items()} == {
+            key: gaps(text) for key, text in english.items()
+        }
+        assert all(text.strip() for text in own.values())
+
+
+def test_every_phrase_the_page_asks_for_is_there() -> None:
+    asked: set[str] = set()
+    built: set[str] = set()
+    for path in PAGE.iterdir():
+        text = path.read_text(encoding="utf-8")
+        asked |= set(re.findall(r'data-(?:words|label)="([^"]+)"', text))
+        asked |= set(re.findall(r'say\("([^"]+)"', text))
+        built |= set(re.findall(r"say\(`([a-z.-]+)\$\{", text))
+    assert asked - set(ENGLISH) == set()
+    assert {start for start in built if not any(key.startswith(start) for key in ENGLISH)} == set()
+
+
+def test_every_phrase_made_from_a_state_is_there() -> None:
+    keys = {floor.value for floor in Floor}
+    keys |= {f"microphone.{state.value}" for state in frame.Microphone}
+    keys |= {f"heard.{who.value}" for who in frame.Heard}
+    keys |= {f"missing.{part.value}" for part in Part} - {"missing.microphone", "missing.hearing"}
+    keys |= {f"voices.{quality.value}" for quality in Enrolment if quality is not Enrolment.NONE}
+    keys |= {f"action.{action.value}" for action in Action} - {"action.phase"}
+    keys |= {f"number.{count}" for count in (*range(1, 11), *range(15, 61, 5))}
+    assert keys - set(ENGLISH) == set()
+    assert {action for action, _ in SHOWN_KEYS} == set(Action) - {Action.PHASE}
+
+
+def test_every_phrase_is_used_somewhere() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in PAGE.iterdir())
+    package = Path(protocols.__file__).parent
+    for folder in ("display", "app"):
+        code += "".join(path.read_text(encoding="utf-8") for path in (package / folder).glob("*.py"))
+    made = (
+        "action.",
+        "microphone.",
+        "missing.",
+        "voices.",
+        "heard.",
+        "number.",
+        "setup.microphone.",
+        "setup.test.",
+    )
+    made += ("connecting.", "over.", "no-key.", "preparing.", "summary.")
+    plain = [key for key in ENGLISH if not key.startswith(made)]
+    unused = [key for key in plain if not re.search(rf"[\"'`\[]{re.escape(key)}[\"'`\]]", code)]
+    assert set(unused) <= {floor.value for floor in Floor}
+
+
+def _copy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration in a folder of the test's own."""
+    shutil.copytree(shipped("config"), folder / "config")
+    monkeypatch.setattr(protocols, "shipped", folder.joinpath)
+    return folder / "config"
+
+
+def test_a_missing_phrase_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = _copy(tmp_path, monkeypatch) / "wording" / "de.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(r'(?m)^"(paused\.text|undone)" = .*\n', "", text), encoding="utf-8")
+    with pytest.raises(FileMistakes) as caught:
+        protocols.load_wording("de")
+    assert '[sentences] lacks "undone". In English: "Taken back."' in caught.value.message
+    assert '[display] lacks "paused.text".' in caught.value.message
+
+
+def test_a_new_language_is_two_new_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = _copy(tmp_path, monkeypatch)
+    english = (config / "wording" / "en-gb.toml").read_text(encoding="utf-8")
+    (config / "wording" / "nl.toml").write_text(
+        english.replace('language = "en-gb"', 'language = "nl"').replace('"Everyone"', '"Iedereen"'),
+        encoding="utf-8",
+    )
+    (config / "protocols" / "balint-45-nl.toml").write_text(
+        'based_on = "balint-45"\ntitle = "Balintgroep"\nlanguage = "nl"\n', encoding="utf-8"
+    )
+    found = protocols.load("balint-45-nl")
+    assert (found.language, len(found.phases)) == ("nl", 8)
+    assert protocols.load_phrases("nl")["everyone"] == "Iedereen"
+    assert protocols.load_wording("nl").language == "nl"
+
+
+@pytest.mark.parametrize("name", [name for name in protocols.names() if not name.endswith("-de")])
+def test_each_format_is_there_in_german_with_the_same_frame(name: str) -> None:
+    english, german = protocols.load(name), protocols.load(f"{name}-de")
+    assert german.language == "de"
+
+    def frame_of(protocol: protocols.Protocol) -> list[object]:
+        return [
+            (
+                *(phase.name, phase.seconds, phase.floor, phase.elasticity, phase.grace_seconds),
+                *(phase.reminders, phase.enrols_presenter, phase.hears_others, phase.holds_silence),
+                *(phase.new_presenter, [(cue.seconds_left, cue.kind) for cue in phase.cues]),
+            )
+            for phase in protocol.phases
+        ]
+
+    assert frame_of(german) == frame_of(english)
+    for own, other in zip(german.phases, english.phases, strict=True):
+        for text in ("title", "hint", "announcement"):
+            assert getattr(own, text) != getattr(other, text), (own.name, text)
+        assert gaps(own.announcement) == gaps(other.announcement)
+        assert [cue.text for cue in own.cues] != [cue.text for cue in other.cues] or not own.cues

@@ -1,0 +1,306 @@
+"""Before the session: choosing format, minutes, microphone and speaker on the room page, then "ready".
+
+Listening here is for the level meter only: nothing is learnt, and the process ends before the session's own
+begins. Without a page, or with a key, everything goes on as the command line and the settings say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from voice_facilitator import models, protocols, soundcard
+from voice_facilitator.app.setting_up import speaking_in
+from voice_facilitator.display.routes import Choice
+from voice_facilitator.display.server import RoomServer
+from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing.process import HearingProcess, Microphone
+from voice_facilitator.session import events as ev
+from voice_facilitator.session.events import Part
+from voice_facilitator.session.protocol import Protocol
+from voice_facilitator.settings import Settings
+from voice_facilitator.speaking.process import SpeakingProcess
+
+_INBOX = 100
+_METER_SECONDS = 0.2
+_END_SECONDS = 10.0
+_QUIETEST_DBFS, _LOUDEST_DBFS = -70.0, -10.0  # the ends of the level meter
+_GO_KEYS = (" ", "\r", "\n")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a session is to be held with."""
+
+    protocol_name: str
+    protocol: Protocol
+    settings: Settings
+    timer_only: bool
+
+
+class SetupStage:
+    """Shows and changes the choices until somebody is ready."""
+
+    def __init__(self, server: RoomServer, chosen: Chosen) -> None:
+        self._server = server
+        self._chosen = chosen
+        self._minutes = round(chosen.protocol.seconds / 60)
+        self._inbox: queue.Queue[Choice | str | ev.Input] = queue.Queue(_INBOX)
+        self._hearing: HearingProcess | None = None
+        self._speaking: SpeakingProcess | None = None
+        self._microphone_lost = False
+        self._test = "idle"  # "playing", "done", "failed"
+        self._tests = 0
+        self._devices: dict[str, list[str]] = {"input": [], "output": []}
+        self._missing_models: list[str] = []
+        self._endings: list[threading.Thread] = []
+        self._catalogue = _catalogue(chosen.protocol_name, chosen.protocol)
+
+    def key(self, name: str) -> None:
+        """A key of the terminal; any thread may."""
+        self._put(name)
+
+    def run(self) -> Chosen:
+        """Returns what was chosen, as soon as somebody is ready."""
+        self._server.on_choice = self._put
+        try:
+            self._look()
+            self._listen()
+            while True:
+                self._show()
+                try:
+                    item = self._inbox.get(timeout=_METER_SECONDS)
+                except queue.Empty:
+                    continue
+                if self._take(item):
+                    return replace(self._chosen, protocol=self._with_minutes())
+        finally:
+            self._server.on_choice = lambda _choice: False
+            self._server.show({"stage": "notice", "notice": "preparing"})
+            self._close()
+
+    def _put(self, item: Choice | str | ev.Input) -> bool:
+        with contextlib.suppress(queue.Full):  # nobody chooses a hundred things in a fifth of a second
+            self._inbox.put_nowait(item)
+        return True
+
+    def _happened(self, event: ev.Input) -> None:
+        self._put(event)
+
+    # ------------------------------------------------------------ what people choose
+
+    def _take(self, item: Choice | str | ev.Input) -> bool:
+        """True when somebody is ready and nothing stands in the way."""
+        match item:
+            case str():
+                return item in _GO_KEYS and not self._problems()
+            case Choice():
+                return self._choose(item)
+            case ev.PartLost(Part.MICROPHONE | Part.HEARING):
+                self._microphone_lost = True
+            case ev.PartBack(Part.MICROPHONE | Part.HEARING):
+                self._microphone_lost = False
+            case ev.AnnouncementFinished(number, outcome) if (
+                number == self._tests and self._test == "playing"
+            ):
+                self._test = "done" if outcome is ev.Outcome.SPOKEN else "failed"
+            case _:
+                pass
+        return False
+
+    def _choose(self, choice: Choice) -> bool:
+        settings = self._chosen.settings
+        if choice.protocol is not None and choice.protocol in protocols.names():
+            protocol = protocols.load(choice.protocol)
+            if protocol.language != self._chosen.protocol.language:
+                self._server.speak(protocol.language, protocols.load_phrases(protocol.language))
+                self._quiet()
+            self._chosen = replace(self._chosen, protocol_name=choice.protocol, protocol=protocol)
+            self._minutes = round(protocol.seconds / 60)
+        if choice.minutes is not None:
+            least, most = protocols.minutes_of(self._chosen.protocol)
+            self._minutes = min(most, max(least, choice.minutes))
+        if choice.microphone is not None and choice.microphone != settings.hearing.microphone:
+            hearing = settings.hearing.model_copy(update={"microphone": choice.microphone})
+            self._chosen = replace(self._chosen, settings=settings.model_copy(update={"hearing": hearing}))
+            self._listen()
+        if choice.speaker is not None and choice.speaker != settings.speaking.speaker:
+            speaking = settings.speaking.model_copy(update={"speaker": choice.speaker})
+            self._chosen = replace(self._chosen, settings=settings.model_copy(update={"speaking": speaking}))
+            self._quiet()
+        if choice.timer_only is not None:
+            self._chosen = replace(self._chosen, timer_only=choice.timer_only)
+        if choice.do == "test-sentence":
+            self._say_test()
+        if choice.do == "look-again":
+            self._look()
+            self._listen()
+        return choice.do == "ready" and not self._problems()
+
+    def _with_minutes(self) -> Protocol:
+        protocol = self._chosen.protocol
+        own = round(protocol.seconds / 60)
+        return protocol if self._minutes == own else protocols.with_minutes(protocol, self._minutes)
+
+    def _problems(self) -> list[str]:
+        """What stands in the way of telling voices apart, by the keys of the phrases that say so."""
+        if self._chosen.timer_only:
+            return []
+        found = ["setup.no-microphone"] if not self._devices["input"] else []
+        return found + (["setup.no-model"] if self._missing_models else [])
+
+    # ------------------------------------------------------------ the parts tried out here
+
+    def _look(self) -> None:
+        """What is plugged in and fetched now."""
+        with contextlib.suppress(FacilitatorError):  # then there are none, which is shown
+            soundcard.restart()
+        for direction in self._devices:
+            try:
+                found = [device.name for device in soundcard.devices() if device.direction == direction]
+            except FacilitatorError:
+                found = []
+            self._devices[direction] = list(dict.fromkeys(found))
+        wanted = [entry for entry in models.load_manifest().model if entry.default]
+        good = (models.State.GOOD, models.State.UNCHECKED)
+        self._missing_models = [entry.name for entry in wanted if models.state_of(entry) not in good]
+
+    def _listen(self) -> None:
+        """For the level meter: the microphone that is chosen now."""
+        if self._hearing is not None:
+            self._let_go(self._hearing.stop)
+        self._hearing, self._microphone_lost = None, False
+        if self._devices["input"] and not self._missing_models:
+            settings = self._chosen.settings.hearing
+            self._hearing = HearingProcess(Microphone(settings.microphone), settings, self._happened)
+            self._hearing.start()
+
+    def _say_test(self) -> None:
+        if self._test == "playing":
+            return
+        language = self._chosen.protocol.language
+        text = protocols.load_phrases(language)["setup.test-sentence"]
+        if self._speaking is None:
+            settings = speaking_in(self._chosen.settings.speaking, language)
+            self._speaking = SpeakingProcess(settings, self._happened)
+            self._speaking.start([text])
+        self._tests += 1
+        self._test = "playing"
+        self._speaking.say(self._tests, text)
+
+    def _quiet(self) -> None:
+        if self._speaking is not None:
+            self._let_go(self._speaking.close)
+        self._speaking, self._test = None, "idle"
+
+    def _let_go(self, stop: Callable[[], None]) -> None:
+        """Ending a part can take seconds, in which the page goes on answering."""
+        self._tests += 1  # what the former voice still reports is not about the next test
+        ending = threading.Thread(target=stop, name="setup-ending", daemon=True)
+        ending.start()
+        self._endings.append(ending)
+
+    def _close(self) -> None:
+        """Everything tried out here has ended before the session's own parts begin."""
+        self._quiet()
+        if self._hearing is not None:
+            self._let_go(self._hearing.stop)
+        for ending in self._endings:
+            ending.join(_END_SECONDS)
+
+    # ------------------------------------------------------------ what people see
+
+    def _show(self) -> None:
+        chosen, (least, most) = self._chosen, protocols.minutes_of(self._chosen.protocol)
+        planned = self._with_minutes()
+        self._server.show(
+            {
+                "stage": "setup",
+                "protocols": self._catalogue,
+                "protocol": chosen.protocol_name,
+                "description": chosen.protocol.description,
+                "minutes": self._minutes,
+                "least": least,
+                "most": most,
+                "phases": [[phase.title, round(phase.seconds)] for phase in planned.phases],
+                "microphones": self._devices["input"],
+                "microphone": chosen.settings.hearing.microphone,
+                "microphone_state": self._microphone_state(),
+                "level": self._level(),
+                "speakers": self._devices["output"],
+                "speaker": chosen.settings.speaking.speaker,
+                "test": self._test,
+                "missing_models": self._missing_models,
+                "timer_only": chosen.timer_only,
+                "contacts": list(chosen.settings.session.support_contacts),
+                "problems": self._problems(),
+            }
+        )
+
+    def _microphone_state(self) -> str:
+        if not self._devices["input"]:
+            return "missing"
+        if self._microphone_lost:
+            return "lost"
+        return "hears" if self._hearing is not None and self._hearing.pid else "starting"
+
+    def _level(self) -> float:
+        """From 0 to 1."""
+        if self._hearing is None or self._microphone_lost:
+            return 0.0
+        share = (self._hearing.level - _QUIETEST_DBFS) / (_LOUDEST_DBFS - _QUIETEST_DBFS)
+        return round(min(1.0, max(0.0, share)), 2)
+
+
+def _catalogue(name: str, protocol: Protocol) -> list[dict[str, Any]]:
+    """The formats to choose from; one of the user's own stands first."""
+    shipped = {known: protocols.load(known) for known in protocols.names()}
+    found = {name: protocol, **shipped} if name not in shipped else shipped
+    return [{"name": key, "title": each.title, "language": each.language} for key, each in found.items()]
+
+
+class SummaryStage:
+    """After the session: what it was in times and shares, until it is discarded or nobody looks any more."""
+
+    def __init__(
+        self, server: RoomServer, summary: dict[str, Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._server = server
+        self._summary = summary
+        self._clock = clock
+        self._inbox: queue.Queue[Choice | str] = queue.Queue(_INBOX)
+
+    def key(self, name: str) -> None:
+        """Any key of the terminal is the end of it."""
+        self._put(name)
+
+    def _put(self, item: Choice | str) -> bool:
+        with contextlib.suppress(queue.Full):
+            self._inbox.put_nowait(item)
+        return True
+
+    def run(self) -> None:
+        """Returns when the summary is not needed any more; at once where no page of this machine looks."""
+        self._server.on_choice = self._put
+        self._server.show({"stage": "summary", **self._summary})
+        begun = seen = self._clock()
+        while True:
+            now = self._clock()
+            seen = now if self._server.hosts else seen
+            if now - seen > (_RELOAD_SECONDS if seen > begun else 0.0) or now - begun > _READING_SECONDS:
+                return
+            try:
+                item = self._inbox.get(timeout=_METER_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(item, str) or item.do == "discard":
+                return
+
+
+_RELOAD_SECONDS = 5.0  # a page that is loaded anew is gone for a moment
+_READING_SECONDS = 1800.0  # then the room has certainly been left
