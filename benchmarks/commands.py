@@ -1,0 +1,240 @@
+"""How well spoken commands are heard, and how rarely something else is taken for one, for each engine.
+
+    python benchmarks/commands.py ../shared/speech --sessions /tmp/sessions --engine models/commands-en
+
+`--sessions`: sessions rendered with the speech folder's `render_dev.sh`. Every command is legal all the time,
+which is harder than a session. The utterances are found as in the program; each engine hears the same ones.
+`--quick` finds them by loudness, ten times faster: more of them come through than in the program.
+`--rule`: the constants of a model that is not in the manifest.
+Rooms need pyroomacoustics (`pip install -r ../shared/speech/requirements.txt`).
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the hearing process does
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import command_rooms as rooms
+import numpy as np
+
+from voice_facilitator import phrases as phrase_files
+from voice_facilitator import protocols
+from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
+from voice_facilitator.hearing.command_engines import Choice, CommandSetup, choose, load_engine
+from voice_facilitator.hearing.commands import CommandEngine, CommandListener, Recognised
+from voice_facilitator.hearing.encoder import RATE, Floats
+from voice_facilitator.hearing.vosk_models import CommandRule
+from voice_facilitator.phrases import Phrases
+from voice_facilitator.session.events import Action
+from voice_facilitator.settings import Settings, load_settings
+from voice_facilitator.speaking.engine import Pyttsx3Engine
+
+MARGINS = (-0.4, -0.2, 0.0, 0.2, 0.4)
+ALL = frozenset(Action)
+
+
+@dataclass(slots=True)
+class Heard:
+    """One utterance. `at`: the position in seconds at which it was handed to the engine."""
+
+    at: float
+    seconds: float
+    answers: dict[str, Recognised] = field(default_factory=dict)
+
+
+class Everyone:
+    """All engines behind the interface of one: each hears every utterance, none of them acts."""
+
+    name = "everyone"
+
+    def __init__(self, engines: list[CommandEngine]) -> None:
+        self.engines = engines
+        self.spent = dict.fromkeys([engine.name for engine in engines], 0.0)
+        self.heard: list[Heard] = []
+
+    def unknown_words(self, phrases: Phrases) -> set[str]:
+        return set.intersection(*(engine.unknown_words(phrases) for engine in self.engines))
+
+    def recognise(self, samples: Floats, texts: frozenset[str]) -> Recognised:
+        heard = Heard(0.0, len(samples) / RATE)
+        for engine in self.engines:
+            began = time.process_time()
+            heard.answers[engine.name] = engine.recognise(samples, texts)
+            self.spent[engine.name] += time.process_time() - began
+        self.heard.append(heard)
+        return Recognised("")
+
+
+class Loudness:
+    """In place of the voice activity: whatever is louder than the room, held as long."""
+
+    def __init__(self, sound: Floats, hold_chunks: int) -> None:
+        chunks = sound[: len(sound) // CHUNK * CHUNK].reshape(-1, CHUNK)
+        self._levels = 10 * np.log10(np.mean(chunks * chunks, axis=1, dtype=np.float64) + 1e-10)
+        quiet, loud = np.percentile(self._levels, [10, 95])
+        self._limit = max(quiet + 6, loud - 32) if loud - quiet > 12 else loud - 6
+        self._hold, self._left, self._at = hold_chunks, 0, 0
+
+    def step(self, _chunk: Floats) -> bool:
+        if self._levels[self._at] > self._limit:
+            self._left = self._hold + 1
+        self._at += 1
+        self._left = max(0, self._left - 1)
+        return self._left > 0
+
+
+class Bench:
+    """Lets clips through the program's own way from sound to utterance."""
+
+    def __init__(
+        self, settings: Settings, phrases: Phrases, engines: list[CommandEngine], *, quick: bool
+    ) -> None:
+        self.settings, self.phrases, self.quick = settings, phrases, quick
+        self.everyone = Everyone(engines)
+
+    def hear(self, clip: rooms.Clip) -> list[Heard]:
+        hearing = self.settings.hearing
+        activity = VoiceActivity(hearing.speech_threshold, hearing.speech_hold_seconds)
+        listener = CommandListener(self.settings.commands, self.everyone, self.phrases, activity.hold_seconds)
+        listener.allow(ALL)
+        loudness = (
+            Loudness(clip.sound, round(activity.hold_seconds / CHUNK_SECONDS)) if self.quick else activity
+        )
+        first = len(self.everyone.heard)
+        for begin in range(0, len(clip.sound) - CHUNK + 1, CHUNK):
+            chunk = clip.sound[begin : begin + CHUNK]
+            known = len(self.everyone.heard)
+            listener.hear(chunk, speech=loudness.step(chunk), own_voice=False)
+            for heard in self.everyone.heard[known:]:
+                heard.at = (begin + CHUNK) / RATE
+        return self.everyone.heard[first:]
+
+
+def announcements(settings: Settings, pause: float = 1.5) -> rooms.Clip:
+    """Everything the program says in its default session, as the default voice says it, without muting."""
+    protocol = protocols.load(settings.session.protocol)
+    wording = protocols.load_wording(protocol.language)
+    engine = Pyttsx3Engine(settings.speaking)
+    sounds: list[Floats] = []
+    for text in protocols.sentences_of(protocol, wording, ()):
+        speech = engine.render(text)
+        samples = np.asarray(speech.at_rate(RATE, 1.0), np.float32).reshape(-1)
+        sounds += [samples / max(1.0, float(np.abs(samples).max())), np.zeros(int(pause * RATE), np.float32)]
+    return rooms.Clip("announcements", np.concatenate(sounds))
+
+
+def hits(bench: Bench, clips: Iterable[rooms.Clip], title: str) -> None:
+    """Share of the commands understood at first try, and what else was understood."""
+    phrases = bench.phrases.sayable(ALL)
+    found: list[tuple[rooms.Clip, Heard | None]] = []
+    stray = 0
+    for clip in clips:
+        heard = bench.hear(clip)
+        own = [h for h in heard if clip.end < h.at < clip.end + 2.0]
+        stray += len(heard) - len(own)
+        found.append((clip, own[0] if own else None))
+    late = [h.at - clip.end for clip, h in found if h is not None]
+    print(f"\n## {title}: {len(found)} commands, {len(late)} came through as an utterance of their own")
+    print(f"handed over {np.median(late):.2f} s after the last sound (95 %: {np.percentile(late, 95):.2f} s)")
+    for engine in bench.everyone.engines:
+        for margin in MARGINS:
+            right = wrong = 0
+            kinds: dict[str, list[bool]] = defaultdict(list)
+            for clip, heard in found:
+                answer = heard.answers[engine.name] if heard else Recognised("")
+                meant = phrases[clip.text]
+                got = phrases.get(answer.text) if answer.score >= margin else None
+                same = got is not None and (got.action, got.seconds) == (meant.action, meant.seconds)
+                right, wrong = right + same, wrong + (got is not None and not same)
+                kinds[clip.name.split("/")[0]].append(same)
+            by = ", ".join(f"{kind} {np.mean(oks):.0%}" for kind, oks in sorted(kinds.items()))
+            print(
+                f"{engine.name:16} margin {margin:+.1f}: hits {right / len(found):6.1%}, wrong {wrong} ({by})"
+            )
+
+
+def false_commands(bench: Bench, clips: Iterable[rooms.Clip]) -> None:
+    """What was taken for a command where nobody gave one, by kind of speech."""
+    hours: dict[str, float] = defaultdict(float)
+    utterances: dict[str, list[Heard]] = defaultdict(list)
+    for clip in clips:
+        hours[clip.name] += len(clip.sound) / RATE / 3600
+        utterances[clip.name] += bench.hear(clip)
+    total = sum(hours.values())
+    print(
+        f"\n## No commands: {total:.2f} hours, {sum(map(len, utterances.values()))} utterances between pauses"
+    )
+    for engine in bench.everyone.engines:
+        for margin in MARGINS:
+            counts = {
+                kind: sum(
+                    bool(h.answers[engine.name].text) and h.answers[engine.name].score >= margin for h in some
+                )
+                for kind, some in utterances.items()
+            }
+            by = ", ".join(f"{kind} {count} in {hours[kind]:.2f} h" for kind, count in counts.items())
+            print(
+                f"{engine.name:16} margin {margin:+.1f}: {sum(counts.values()) / total:6.2f} an hour ({by})"
+            )
+        share = bench.everyone.spent[engine.name] / total / 3600
+        print(f"{engine.name:16} {share:.2%} of one core, the voice activity not counted")
+
+
+def main() -> None:
+    options = arguments()
+    settings = load_settings()
+    setup = CommandSetup(settings.commands, "en")
+    phrases = phrase_files.load("en", prefix=options.prefix)
+    engines = []
+    for name in options.engine or [""]:
+        choice: Choice | None = choose(
+            CommandSetup(settings.commands.model_copy(update={"engine": name}), setup.language)
+        )
+        assert choice is not None
+        if options.rule and choice.folder is not None:
+            choice = replace(choice, rule=CommandRule(*options.rule))
+        engines.append(load_engine(choice, phrases))
+    bench = Bench(settings, phrases, engines, quick=options.quick)
+    lacking = {engine.name: engine.unknown_words(phrases) for engine in engines}
+    print(f"prefix {phrases.prefix}; words never heard: {lacking}")
+    if "hits" in options.only:
+        texts = sorted(phrases.sayable(ALL))
+        for loud in (False, True):
+            clips = rooms.commands(
+                texts, options.speech, seed=21 + loud, count=options.voices, per_voice=options.each, loud=loud
+            )
+            title = "rain, 10 to 16 dB below speech" if loud else "a quiet room"
+            hits(bench, clips, f"Commands in rooms, {title}")
+    bench.everyone.spent = dict.fromkeys(bench.everyone.spent, 0.0)
+    if "false" in options.only:
+        false_commands(
+            bench, [*rooms.human_speech(options.speech, options.sessions), announcements(settings)]
+        )
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("speech", type=Path)
+    parser.add_argument("--sessions", type=Path)
+    parser.add_argument("--engine", action="append", help="as in the settings; more than one to compare")
+    parser.add_argument("--prefix", default="")
+    parser.add_argument("--voices", type=int, default=40)
+    parser.add_argument("--each", type=int, default=5, help="commands of each voice")
+    parser.add_argument("--only", default="hits,false")
+    parser.add_argument("--rule", type=float, nargs=2, metavar=("WITHIN", "LEAST"))
+    parser.add_argument("--quick", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
