@@ -66,6 +66,16 @@ def test_the_drawing_of_the_states_is_current() -> None:
         pytest.fail("run: python scripts/draw_states.py")
 
 
+def test_the_tables_of_spoken_commands_are_current() -> None:
+    sys.path.insert(0, str(TOP / "scripts"))
+    try:
+        import draw_commands
+    finally:
+        sys.path.pop(0)
+    if draw_commands.page_with(draw_commands.tables()) != draw_commands.PAGE.read_text(encoding="utf-8"):
+        pytest.fail("run: python scripts/draw_commands.py")
+
+
 def test_no_path_of_one_machine_and_no_audio_is_in_the_project() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=TOP, capture_output=True, text=True, check=False)
     if listed.returncode != 0:

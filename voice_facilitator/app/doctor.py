@@ -11,6 +11,7 @@ from typing import Any
 
 from voice_facilitator import __version__, models, protocols, settings, soundcard
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_engine, load_phrases
 from voice_facilitator.resources import models_folder, user_settings_file
 from voice_facilitator.settings import Settings
 from voice_facilitator.speaking import listing
@@ -52,6 +53,7 @@ def examine(settings_file: Path | None = None) -> Iterator[Finding]:
     yield _microphone(chosen)
     yield _speaker(chosen)
     yield _speech(chosen)
+    yield _commands(chosen)
     yield from _models()
 
 
@@ -77,6 +79,23 @@ def _speaker(chosen: Settings) -> Finding:
         lambda: _device(soundcard.find(chosen.speaking.speaker, "output")),
         "A session runs, but everything is shown on the display only.",
     )
+
+
+def _commands(chosen: Settings) -> Finding:
+    try:
+        setup = CommandSetup(chosen.commands, protocols.load(chosen.session.protocol).language)
+        choice = choose(setup)
+        if choice is None:
+            text = "none, as the settings want it; the keys do everything"
+            return Finding("spoken commands", Health.NOTE, text)
+        phrases = load_phrases(setup)
+        engine = load_engine(choice, phrases)
+    except FacilitatorError as error:
+        return _bad("spoken commands", error, "The keys do everything.")
+    text = f'{choice.name} listens for {phrases.title} ("{phrases.prefix} ..."): {choice.measured}'
+    never = sorted(engine.unknown_words(phrases))
+    hint = f"It cannot hear: {', '.join(never)}." if never else ""
+    return Finding("spoken commands", Health.GOOD, text, hint)
 
 
 def _device(device: soundcard.Device) -> str:

@@ -19,7 +19,7 @@ def commands_of(
     """What is to be understood by voice; None where nothing can be, and then people are told why."""
     setup = CommandSetup(settings.commands, protocol.language)
     try:
-        return setup if command_engines.choose(setup) is not None else None
+        return command_engines.chosen(setup)
     except FacilitatorError as error:
         tell(f"{error.message} {error.hint}")
         return None

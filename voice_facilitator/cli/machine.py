@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from voice_facilitator.cli.options import (
+    STDERR,
     STDOUT,
     JsonOption,
+    ProtocolOption,
     SettingsOption,
     print_json,
+    say,
     settings_with,
 )
 from voice_facilitator.errors import ExitCode
@@ -73,6 +78,59 @@ def voices(
     for voice in found:
         table.add_row(voice.name, voice.language, voice.id, "chosen" if voice == chosen else "")
     STDOUT.print(table)
+    return ExitCode.OK
+
+
+@app.command("try-commands")
+def try_commands(
+    protocol: ProtocolOption = None,
+    microphone: Annotated[str | None, typer.Option(help="Part of the microphone's name.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Hear this recording instead of a microphone.")] = None,
+    settings_file: SettingsOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Practise the spoken commands: shows what was understood and does nothing. Ctrl-C ends it."""
+    from voice_facilitator import protocols as protocol_files
+    from voice_facilitator import soundcard
+    from voice_facilitator.app.practise import Attempt, practise
+    from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_phrases
+    from voice_facilitator.hearing.microphone import MicrophoneSource
+    from voice_facilitator.hearing.source import FileSource
+
+    settings = settings_with(settings_file, microphone=microphone)
+    language = protocol_files.load(protocol or settings.session.protocol).language
+    setup = CommandSetup(settings.commands, language)
+    choice, phrases = choose(setup), load_phrases(setup)
+    if choice is None:
+        say("Spoken commands are switched off in the settings: [commands], engine.")
+        return ExitCode.OK
+    meanings = {
+        f"{phrases.prefix} {text}": command.does for command in phrases.commands for text in command.texts
+    }
+
+    def tell(attempt: Attempt) -> None:
+        if as_json:
+            print(json.dumps(dataclasses.asdict(attempt)), flush=True)
+        elif attempt.counts:
+            print(f"understood   {attempt.text}: {meanings.get(attempt.text, '')}", flush=True)
+        elif attempt.text:
+            print(f"not sure     perhaps {attempt.text}; say it once more, a little slower", flush=True)
+        else:
+            print("no command   that is how it should be, if it was none", flush=True)
+
+    if audio is None:
+        soundcard.find(settings.hearing.microphone, "input")
+    if not as_json:
+        say(f"{choice.name} listens. Make a short pause, say one of these, make another. Ctrl-C ends it.")
+        table = Table("Say", "What it would do")
+        for command in phrases.commands:
+            table.add_row(phrases.shown(command), command.does)
+        STDERR.print(table)
+    source = FileSource(audio) if audio else MicrophoneSource(settings.hearing.microphone)
+    try:
+        practise(settings.hearing, setup, source, tell)
+    except KeyboardInterrupt:
+        say("Nothing was kept.")
     return ExitCode.OK
 
 

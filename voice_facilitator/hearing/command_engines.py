@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voice_facilitator import phrases as phrase_files
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing import sphinx
-from voice_facilitator.hearing.commands import CommandEngine, CommandListener
-from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine
+from voice_facilitator.hearing.commands import CommandEngine, CommandListener, Recognised
+from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine, try_out
 from voice_facilitator.models import Kind, ModelEntry, State, checked_path, load_manifest, state_of
 from voice_facilitator.phrases import Phrases
 from voice_facilitator.settings import CommandSettings
@@ -19,11 +20,22 @@ SPHINX = "pocketsphinx"
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """An engine. `folder`: its Vosk model; None is pocketsphinx."""
+
+    name: str
+    folder: Path | None = None
+    rule: CommandRule | None = None
+    measured: str = "how well has not been measured here"
+
+
+@dataclass(frozen=True, slots=True)
 class CommandSetup:
     """What a hearing needs to know to understand commands."""
 
     settings: CommandSettings
     language: str  # of the protocol; the settings may name another
+    choice: Choice | None = None  # made already
 
 
 def load_phrases(setup: CommandSetup) -> Phrases:
@@ -37,27 +49,21 @@ def load_phrases(setup: CommandSetup) -> Phrases:
 
 
 def load_listener(
-    setup: CommandSetup, hold_seconds: float, models: Path | None = None
+    setup: CommandSetup,
+    hold_seconds: float,
+    models: Path | None = None,
+    on_heard: Callable[[Recognised, bool], None] | None = None,
 ) -> CommandListener | None:
     """Everything that is needed to hear commands, or None where the settings want none.
 
-    hold_seconds: see `CommandListener`. models: where the models lie, if not in the usual place.
+    hold_seconds, on_heard: see `CommandListener`. models: where the models lie, if not in the usual place.
     Raises FacilitatorError, see `choose` and `load_engine`.
     """
-    choice = choose(setup, models)
+    choice = setup.choice or choose(setup, models)
     if choice is None:
         return None
     phrases = load_phrases(setup)
-    return CommandListener(setup.settings, load_engine(choice, phrases), phrases, hold_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """An engine. `folder`: its Vosk model; None is pocketsphinx."""
-
-    name: str
-    folder: Path | None = None
-    rule: CommandRule | None = None
+    return CommandListener(setup.settings, load_engine(choice, phrases), phrases, hold_seconds, on_heard)
 
 
 def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
@@ -73,6 +79,7 @@ def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
             raise _no_engine_for(language)
         return Choice(SPHINX)
     if name and Path(name).is_dir():
+        try_out(Path(name), Path(name).name)
         return Choice(Path(name).name, Path(name))
     if name:
         entry = load_manifest().find(name)
@@ -93,12 +100,22 @@ def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
 
 
 def _choice(entry: ModelEntry, models: Path | None) -> Choice:
-    return Choice(entry.name, checked_path(entry, _place(entry, models)), CommandRule(**entry.decision))
+    choice = Choice(entry.name, checked_path(entry, _place(entry, models)), CommandRule(**entry.decision))
+    return replace(choice, measured=entry.measured) if entry.measured else choice
 
 
 def _place(entry: ModelEntry, models: Path | None) -> Path | None:
     """What comes with the program is never anywhere else."""
     return None if entry.is_shipped else models
+
+
+def chosen(setup: CommandSetup, models: Path | None = None) -> CommandSetup | None:
+    """The setup with its engine chosen, None where the settings want none. Raises as `choose` does.
+
+    To be done outside the hearing process, which may start no other to try a model out.
+    """
+    choice = setup.choice or choose(setup, models)
+    return replace(setup, choice=choice) if choice is not None else None
 
 
 def load_engine(choice: Choice, phrases: Phrases) -> CommandEngine:

@@ -7,6 +7,7 @@ done on a recogniser's word alone. What was recognised and is not a command is f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,9 +62,18 @@ class CommandListener:
     """Fed every chunk in order; answers with a request when somebody has given a command."""
 
     def __init__(
-        self, settings: CommandSettings, engine: CommandEngine, phrases: Phrases, hold_seconds: float
+        self,
+        settings: CommandSettings,
+        engine: CommandEngine,
+        phrases: Phrases,
+        hold_seconds: float,
+        on_heard: Callable[[Recognised, bool], None] | None = None,
     ) -> None:
-        """hold_seconds: how long the voice activity still says speech after the last sound of it."""
+        """hold_seconds: how long the voice activity still says speech after the last sound of it.
+
+        on_heard: told what each utterance was taken for and whether that counts; for practising only.
+        """
+        self._on_heard = on_heard
         self._engine, self._phrases, self._margin = engine, phrases, settings.margin
         unknown = engine.unknown_words(phrases)
         self._deaf_to = {text for text in phrases.sayable(frozenset(Action)) if unknown & set(text.split())}
@@ -144,7 +154,10 @@ class CommandListener:
         heard = self._engine.recognise(sound, frozenset(self._sayable))
         self._drop()
         phrase = self._sayable.get(heard.text)
-        return phrase.request if phrase is not None and heard.score >= self._margin else None
+        counts = phrase is not None and heard.score >= self._margin
+        if self._on_heard is not None:
+            self._on_heard(heard, counts)
+        return phrase.request if phrase is not None and counts else None
 
     def _drop(self) -> None:
         self._sound[: self._count * CHUNK] = 0

@@ -21,7 +21,7 @@ from typing import Any
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import child
 from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Source, Stop
-from voice_facilitator.hearing.command_engines import CommandSetup
+from voice_facilitator.hearing.command_engines import CommandSetup, chosen
 from voice_facilitator.privacy.memory import wiping_allocator
 from voice_facilitator.resources import ONE_THREAD
 from voice_facilitator.session.events import (
@@ -79,9 +79,9 @@ class HearingProcess:
     ) -> None:
         """on_end: a file or array is over (once). models: where the models lie, if not in the usual place.
 
-        commands: what to understand by voice; None for nothing.
+        commands: what to understand by voice; None for nothing. Its engine is chosen here, see `chosen`.
         """
-        self._commands = commands
+        self._commands = chosen(commands, models) if commands is not None else None
         self._source, self._settings, self._models = source, settings, models
         self._on_event, self._on_end = on_event, on_end
         self._lock = threading.Lock()

@@ -49,7 +49,7 @@ class SphinxEngine:
             self._grammar = texts
         sound = (samples * 32767).astype(np.int16)
         text, phrase_score = self._decode("phrases", sound)
-        if not text:
+        if text not in texts:  # nothing, or a phrase broken off
             sound[:] = 0
             return Recognised("")
         _, phones_score = self._decode("phones", sound)

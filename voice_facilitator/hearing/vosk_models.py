@@ -8,6 +8,9 @@ that recognises is thrown away unread.
 from __future__ import annotations
 
 import json
+import struct
+import subprocess
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,13 @@ RECOGNISER_FILES = (
     ("conf/mfcc.conf", "mfcc.conf"),
     ("graph/HCLr.fst", "graph/HCLG.fst", "HCLr.fst", "HCLG.fst"),
 )
+_FST_MAGIC = 2125659606
+_HEADER_BYTES = 256
+_STATE_BYTES, _ARC_BYTES = 12, 16  # the least that each takes in a file
+_TRY_OUT_SECONDS = 60.0
+_TRY_OUT = """import sys, vosk
+vosk.SetLogLevel(-1)
+vosk.KaldiRecognizer(vosk.Model(model_path=sys.argv[1]), 16000, '["[unk]"]').AcceptWaveform(bytes(32000))"""
 _ALTERNATIVES = 8  # word sequences looked at; the phrase is hardly ever found further down
 
 # A grammar at run time needs the graph in two parts: with HCLG.fst alone it kills the process.
@@ -108,23 +118,26 @@ class VoskEngine:
     def __init__(self, folder: Path, name: str, rule: CommandRule | None = None) -> None:
         """Raises FacilitatorError `model-missing` or `model-damaged`."""
         self._rule = rule or CommandRule()
-        check_folder(folder, GRAMMAR_FILES, name)
+        self.check(folder, name)
         self.name = name
         import vosk  # noqa: PLC0415  # its native library is loaded only by who chose it
 
         vosk.SetLogLevel(-1)
         try:
             self._model = vosk.Model(model_path=str(folder))
+            vosk.KaldiRecognizer(self._model, RATE, '["[unk]"]')  # finds what the model alone does not
         except Exception as error:  # vosk raises bare Exception
-            raise FacilitatorError(
-                "model-damaged",
-                f"Vosk cannot load {folder.name}.",
-                f"Run: voice-facilitator models fetch {name}",
-                exit_code=ExitCode.NO_MODEL,
-            ) from error
+            raise _cannot_load(folder, name) from error
         self._vosk: Any = vosk
         self._grammar: frozenset[str] = frozenset()
         self._recogniser: Any = None
+
+    @staticmethod
+    def check(folder: Path, name: str) -> None:
+        """Look at the files before vosk does. Raises FacilitatorError `model-missing` or `model-damaged`."""
+        check_folder(folder, GRAMMAR_FILES, name)
+        for choices in GRAMMAR_FILES[2:]:
+            _check_graph(next(folder / file for file in choices if (folder / file).is_file()), name)
 
     def unknown_words(self, phrases: Phrases) -> set[str]:
         """See `CommandEngine`."""
@@ -147,6 +160,56 @@ class VoskEngine:
                 behind = found[0]["confidence"] - confidence
                 return Recognised(text, self._rule.score(behind, confidence * RATE / len(samples)))
         return Recognised("")
+
+
+def try_out(folder: Path, name: str) -> None:
+    """Load a folder that no hash vouches for in a process of its own: some faults kill whoever loads it.
+
+    Raises FacilitatorError `model-missing` or `model-damaged`.
+    """
+    VoskEngine.check(folder, name)
+    command = [sys.executable, "-c", _TRY_OUT, str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=_TRY_OUT_SECONDS)
+        good = done.returncode == 0
+    except subprocess.TimeoutExpired:
+        good = False
+    if not good:
+        raise _cannot_load(folder, name)
+
+
+def _cannot_load(folder: Path, name: str) -> FacilitatorError:
+    return FacilitatorError(
+        "model-damaged",
+        f"Vosk cannot load {folder.name}.",
+        f"Run: voice-facilitator models fetch {name}",
+        exit_code=ExitCode.NO_MODEL,
+    )
+
+
+def _check_graph(path: Path, name: str) -> None:
+    """Raises FacilitatorError `model-damaged` for a graph that would kill the process or hear nothing."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    good = False
+    try:
+        (magic,) = struct.unpack_from("<i", header)
+        at = 4
+        for _ in range(2):  # the types of graph and arc
+            (length,) = struct.unpack_from("<i", header, at)
+            at += 4 + length
+        _version, _flags, _properties, _start, states, arcs = struct.unpack_from("<iiQqqq", header, at)
+        least = _STATE_BYTES * max(0, states) + _ARC_BYTES * max(0, arcs)
+        good = magic == _FST_MAGIC and path.stat().st_size >= least
+    except struct.error:  # too short
+        pass
+    if not good:
+        raise FacilitatorError(
+            "model-damaged",
+            f"{path} is damaged or cut off.",
+            f"Remove the folder and run: voice-facilitator models fetch {name}",
+            exit_code=ExitCode.NO_MODEL,
+        )
 
 
 def check_folder(folder: Path, needed: tuple[tuple[str, ...], ...], name: str) -> None:

@@ -47,6 +47,7 @@ class ModelEntry(BaseModel):
     member: str = ""
     member_sha256: str = _Hash
     file_sha256: str = _Hash
+    measured: str = ""  # how good it is, for people; from a benchmark
     cohort: str = ""  # shipped file with other voices through this encoder
     decision: dict[str, float] = Field(default_factory=dict)  # constants that belong to this encoder
 

@@ -1,0 +1,34 @@
+"""Writes the tables of docs/commands.md from the phrases that the program listens for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from voice_facilitator import phrases
+
+PAGE = Path(__file__).parent.parent / "docs" / "commands.md"
+_BLOCK = re.compile(r"(?<=<!-- tables -->\n).*?(?=<!-- end of tables -->)", re.DOTALL)
+
+
+def tables() -> str:
+    """One table for each language, English first."""
+    parts = []
+    for language in sorted(phrases.languages(), key=lambda name: (name != "en", name)):
+        found = phrases.load(language)
+        prefix = found.prefix.capitalize()
+        lines = [f"\n## {found.title}\n", f"| {prefix}, ... | or | what happens |", "|---|---|---|"]
+        for command in found.commands:
+            first, *others = command.texts
+            lines.append(f"| **{first}** | {', '.join(others)} | {command.does} |")
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts) + "\n"
+
+
+def page_with(drawn: str) -> str:
+    """The page with its tables replaced."""
+    return _BLOCK.sub(lambda _: drawn, PAGE.read_text(encoding="utf-8"), count=1)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_with(tables()), encoding="utf-8")

@@ -1,0 +1,73 @@
+"""The files of phrases: what they must hold, and what is said about mistakes in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from voice_facilitator import phrases
+from voice_facilitator.checked_toml import FileMistakes
+from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.session.events import VOICE, Action, Request
+
+BY_VOICE = frozenset(Action) - {Action.PHASE, Action.LESS_TIME}
+
+
+@pytest.mark.parametrize("language", phrases.languages())
+def test_every_language_can_ask_for_everything(language: str) -> None:
+    found = phrases.load(language)
+    assert {command.action for command in found.commands} == BY_VOICE
+    lengths = {c.seconds for c in found.commands if c.action is Action.MORE_TIME}
+    assert lengths == {120.0, 300.0}
+
+
+def test_a_phrase_is_a_request_like_one_from_a_key() -> None:
+    said = phrases.load("en-gb").sayable(frozenset({Action.MORE_TIME}))
+    assert said["facilitator five more minutes"].request == Request(Action.MORE_TIME, VOICE, 300.0)
+
+
+def test_only_what_is_allowed_can_be_said() -> None:
+    found = phrases.load("en")
+    assert found.sayable(frozenset()) == {}
+    assert {p.action for p in found.sayable(frozenset({Action.UNDO})).values()} == {Action.UNDO}
+
+
+def test_the_prefix_is_needed_but_for_what_the_settings_except() -> None:
+    allowed = frozenset({Action.PAUSE, Action.NEXT})
+    assert all(text.startswith("facilitator ") for text in phrases.load("en").sayable(allowed))
+    found = phrases.load("en", prefix="moderator", without_prefix=frozenset({Action.PAUSE}))
+    said = found.sayable(allowed)
+    assert "pause" in said
+    assert "next part" not in said
+    assert "moderator next part" in said
+
+
+def test_a_language_without_phrases_is_refused_politely() -> None:
+    with pytest.raises(FacilitatorError, match="no spoken commands") as caught:
+        phrases.load("fr")
+    assert "de, en" in caught.value.hint
+
+
+def test_every_mistake_is_named() -> None:
+    text = """
+language = "en"
+title = "English"
+prefix = "facilitator"
+
+[[command]]
+action = "next"
+does = "moves on"
+seconds = 10
+phrases = ["go"]
+
+[[command]]
+action = "more-time"
+does = "more"
+phrases = ["go"]
+"""
+    with pytest.raises(FileMistakes) as caught:
+        phrases.parse(text, "mine.toml")
+    lines = [mistake.line for mistake in caught.value.mistakes]
+    assert lines == [6, 12, 12]
+    assert '"go" would mean two things' in str(caught.value)
+    with pytest.raises(FileMistakes, match="numbers written out"):
+        phrases.parse(text.replace('["go"]', '["2 more minutes"]'), "mine.toml")

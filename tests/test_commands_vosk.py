@@ -1,0 +1,184 @@
+"""Spoken commands through the real vosk: the phrase, the pauses round it, what is allowed, damaged models."""
+
+from __future__ import annotations
+
+import functools
+import queue
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.spoken import quiet, room, say
+from voice_facilitator import phrases
+from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.hearing.activity import CHUNK, VoiceActivity
+from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_listener
+from voice_facilitator.hearing.commands import CommandListener
+from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.process import Array, HearingProcess
+from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine
+from voice_facilitator.models import load_manifest
+from voice_facilitator.session.events import VOICE, Action, Input, Request
+from voice_facilitator.settings import load_settings
+
+SETTINGS = load_settings()
+ENGLISH = phrases.load("en")
+PROTOTYPE = Path(__file__).parents[2] / "shared" / "prototypes" / "vosk-model" / "small-model"
+NEXT, TIME_LEFT = "facilitator, next phase", "facilitator, how long is left"
+ALL = frozenset(Action)
+
+
+@functools.cache
+def folder() -> Path:
+    """A small Vosk model for commands: the one that comes with the program, or else the prototype."""
+    for entry in load_manifest().model:
+        if entry.name == "commands-en" and entry.path().is_dir():
+            return entry.path()
+    if not PROTOTYPE.is_dir():
+        pytest.skip("no Vosk model for commands is here")
+    return PROTOTYPE
+
+
+@functools.cache
+def engine() -> VoskEngine:
+    return VoskEngine(folder(), "test", CommandRule(within=3.0, least=-40.0))
+
+
+def heard(sound: Floats, allowed: frozenset[Action] = ALL, own_voice: bool = False) -> list[Request]:
+    """What a listener makes of a sound, the real voice activity before it."""
+    activity = VoiceActivity(SETTINGS.hearing.speech_threshold, SETTINGS.hearing.speech_hold_seconds)
+    listener = CommandListener(SETTINGS.commands, engine(), ENGLISH, activity.hold_seconds)
+    listener.allow(allowed)
+    found = []
+    for begin in range(0, len(sound) - CHUNK + 1, CHUNK):
+        chunk = sound[begin : begin + CHUNK]
+        request = listener.hear(chunk, speech=activity.step(chunk), own_voice=own_voice)
+        found += [request] if request is not None else []
+    return found
+
+
+@pytest.mark.parametrize("voice", ["slt", "rms", "awb"])
+@pytest.mark.parametrize(("text", "action"), [(NEXT, Action.NEXT), (TIME_LEFT, Action.TIME_LEFT)])
+def test_a_command_between_pauses_is_a_request(voice: str, text: str, action: Action) -> None:
+    assert heard(room(1.0, (text, voice), 1.0)) == [Request(action, VOICE)]
+
+
+def test_people_may_talk_before_and_after() -> None:
+    talk = "I had seen her twice before and each time she had asked about her father", "rms"
+    assert heard(room(0.5, talk, 0.9, NEXT, 1.0, talk, 1.0)) == [Request(Action.NEXT, VOICE)]
+
+
+def test_what_is_not_allowed_is_not_heard() -> None:
+    assert heard(room(1.0, NEXT, 1.0), ALL - {Action.NEXT}) == []
+    assert heard(room(1.0, NEXT, 1.0), frozenset()) == []
+
+
+def test_our_own_voice_gives_no_commands() -> None:
+    assert heard(room(1.0, NEXT, 1.0), own_voice=True) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I think the next phase was the hardest for him",
+        "how long is left",
+        "we asked the facilitator how long was left for him",
+        "next phase facilitator",
+        "she said nothing at all",
+        "the patient came back on Monday",
+    ],
+)
+def test_talk_is_no_command(text: str) -> None:
+    assert heard(room(1.0, (text, "rms"), 1.0)) == []
+
+
+def test_a_command_in_running_speech_is_none() -> None:
+    said = np.concatenate(
+        [quiet(1.0), say("and so I told her", "rms"), say(NEXT), say("that was it", "rms"), quiet(1.0)]
+    )
+    assert heard(said) == []
+
+
+def test_another_grammar_between_two_utterances_does_not_kill_it() -> None:
+    for allowed in (ALL, frozenset({Action.NEXT}), frozenset({Action.TIME_LEFT}), ALL):
+        heard(room(0.6, TIME_LEFT, 0.8), allowed)
+    assert heard(room(0.6, TIME_LEFT, 0.8), ALL) == [Request(Action.TIME_LEFT, VOICE)]
+
+
+def test_it_is_heard_by_the_hearing_process_and_only_the_request_leaves() -> None:
+    events: queue.Queue[Input] = queue.Queue()
+    chosen = SETTINGS.commands.model_copy(update={"engine": str(folder())})
+    sound = np.concatenate([quiet(6.0), room(TIME_LEFT), quiet(30.0)])
+    hearing = HearingProcess(
+        Array(sound), SETTINGS.hearing, events.put, commands=CommandSetup(chosen, "en-gb")
+    )
+    hearing.start()
+    try:
+        hearing.allow(frozenset({Action.TIME_LEFT}))
+        assert hearing.wait_ready(60)
+        while not isinstance(event := events.get(timeout=60), Request):
+            pass
+    finally:
+        hearing.stop()
+    assert event == Request(Action.TIME_LEFT, VOICE)
+    assert hearing.counters.refused_messages == 0
+
+
+# ------------------------------------------------------------ models that are not right
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    place = tmp_path / "model"
+    shutil.copytree(folder(), place)
+    for path in place.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return place
+
+
+@pytest.mark.parametrize(
+    "file", ["am/final.mdl", "graph/HCLr.fst", "graph/Gr.fst", "conf/mfcc.conf", "graph/words.txt"]
+)
+def test_a_file_cut_in_half_is_a_message_and_no_crash(copy: Path, file: str) -> None:
+    whole = (copy / file).read_bytes()
+    (copy / file).write_bytes(whole[: len(whole) // 3])
+    chosen = SETTINGS.commands.model_copy(update={"engine": str(copy)})
+    with pytest.raises(FacilitatorError) as caught:
+        choose(CommandSetup(chosen, "en"))
+    assert caught.value.code == "model-damaged"
+    assert caught.value.exit_code is ExitCode.NO_MODEL
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("file", ["am/final.mdl", "graph/HCLr.fst", "graph/Gr.fst", "conf/mfcc.conf"])
+def test_a_missing_file_is_named(copy: Path, file: str) -> None:
+    (copy / file).unlink()
+    with pytest.raises(FacilitatorError, match=f"lacks {file}"):
+        VoskEngine(copy, "mine")
+
+
+def test_a_model_that_cannot_hear_the_prefix_is_refused() -> None:
+    chosen = SETTINGS.commands.model_copy(update={"engine": str(folder()), "prefix": "xylophonist"})
+    with pytest.raises(FacilitatorError, match='does not know the word "xylophonist"') as caught:
+        load_listener(CommandSetup(chosen, "en"), 0.2)
+    assert caught.value.code == "commands-unfit"
+
+
+def test_german_needs_a_german_model_and_says_which(tmp_path: Path) -> None:
+    with pytest.raises(FacilitatorError, match="keys work") as caught:
+        choose(CommandSetup(SETTINGS.commands, "de"), tmp_path)
+    assert caught.value.code == "model-missing"
+    assert "models fetch vosk-small-de" in caught.value.hint
+
+
+def test_no_engine_is_a_choice() -> None:
+    chosen = SETTINGS.commands.model_copy(update={"engine": "none"})
+    assert load_listener(CommandSetup(chosen, "en"), 0.2) is None
+
+
+def test_a_model_for_something_else_is_refused() -> None:
+    chosen = SETTINGS.commands.model_copy(update={"engine": "ge2e"})
+    with pytest.raises(FacilitatorError, match="does not understand commands"):
+        choose(CommandSetup(chosen, "en"))
