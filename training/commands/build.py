@@ -60,7 +60,7 @@ class Graph:
     def phone(
         self, source: int, name: str, word: int = 0, cost: float = 0.0, target: int | None = None
     ) -> int:
-        """An arc that says one phone (a key of PHONE_ID), into a new state or an earlier one of that phone."""
+        """An arc that says one phone (a key of PHONE_ID), into a new state or an earlier one of it."""
         identity = PHONE_ID[name]
         stay, leave = 2 * identity - 1, 2 * identity
         if target is None:
