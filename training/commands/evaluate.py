@@ -95,7 +95,11 @@ def home(model: vosk.Model, folder: Path, rng: np.random.Generator, what: str) -
 
 
 def home_text(name: str) -> str:
-    numbers = {"3": "three", "10": "ten", "30": "thirty", "5": "five", "50": "fifty"}
+    numbers = {
+        "1": "one", "3": "three", "4": "four", "5": "five", "6": "six", "8": "eight", "10": "ten",
+        "20": "twenty", "25": "twenty five", "30": "thirty", "45": "forty five", "50": "fifty",
+        "75": "seventy five", "100": "one hundred",
+    }  # fmt: skip
     words = re.findall(r"[a-z0-9']+", name.lower().replace("_", " "))
     return " ".join(numbers.get(word, word) for word in words)
 
@@ -130,9 +134,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
     parser.add_argument("--commands", type=Path, default=Path("config/commands/en.toml"))
-    parser.add_argument(
-        "--test", type=Path, help="json lines like WORK/speech.jsonl with further commands to hear"
-    )
+    parser.add_argument("--times", type=int, default=2, help="how often each command is said")
     parser.add_argument("--only", default="synthetic,home,false")
     options = parser.parse_args()
     vosk.SetLogLevel(-1)

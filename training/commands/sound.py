@@ -213,7 +213,7 @@ class Rooms:
             murmur = np.sum(voices, 0)
             heard = heard + murmur / (murmur.std() + 1e-9) * loud * 10 ** (-rng.uniform(8, 25) / 20)
         return np.asarray(
-            heard / (np.abs(heard).max() + 1e-9) * 10 ** (rng.uniform(-40, -1) / 20), np.float32
+            heard / (np.abs(heard).max() + 1e-9) * 10 ** (rng.uniform(-26, -1) / 20), np.float32
         )
 
 
