@@ -68,7 +68,7 @@ def shows(page: Any, name: str, text: str | re.Pattern[str]) -> None:
     """Wait until the element says so."""
     from playwright.sync_api import expect
 
-    expect(page.locator(f"[data-show={name}]")).to_have_text(text, timeout=WAIT_MS)
+    expect(page.locator(f"main:not([hidden]) [data-show={name}]")).to_have_text(text, timeout=WAIT_MS)
 
 
 def violations(page: Any) -> list[str]:

@@ -29,6 +29,8 @@ from voice_facilitator.speaking.process import SpeakingProcess
 _INBOX = 100
 _METER_SECONDS = 0.2
 _END_SECONDS = 10.0
+_NO_SOUND_DBFS = -119.0  # nothing but zeros, or not a single block yet
+_OPEN_SECONDS = 12.0  # a slow microphone on a slow machine
 _QUIETEST_DBFS, _LOUDEST_DBFS = -70.0, -10.0  # the ends of the level meter
 _GO_KEYS = (" ", "\r", "\n")
 
@@ -54,12 +56,15 @@ class SetupStage:
         self._hearing: HearingProcess | None = None
         self._speaking: SpeakingProcess | None = None
         self._microphone_lost = False
+        self._listens_since = time.monotonic()
         self._test = "idle"  # "playing", "done", "failed"
         self._tests = 0
         self._devices: dict[str, list[str]] = {"input": [], "output": []}
         self._missing_models: list[str] = []
         self._endings: list[threading.Thread] = []
-        self._catalogue = _catalogue(chosen.protocol_name, chosen.protocol)
+        # The format that was asked for first: it may be a file of the user's own.
+        self._known = {chosen.protocol_name: chosen.protocol}
+        self._known |= {name: protocols.load(name) for name in protocols.names()}
 
     def key(self, name: str) -> None:
         """A key of the terminal; any thread may."""
@@ -115,8 +120,8 @@ class SetupStage:
 
     def _choose(self, choice: Choice) -> bool:
         settings = self._chosen.settings
-        if choice.protocol is not None and choice.protocol in protocols.names():
-            protocol = protocols.load(choice.protocol)
+        if choice.protocol is not None and choice.protocol in self._known:
+            protocol = self._known[choice.protocol]
             if protocol.language != self._chosen.protocol.language:
                 self._server.speak(protocol.language, protocols.load_phrases(protocol.language))
                 self._quiet()
@@ -179,6 +184,7 @@ class SetupStage:
             settings = self._chosen.settings.hearing
             self._hearing = HearingProcess(Microphone(settings.microphone), settings, self._happened)
             self._hearing.start()
+            self._listens_since = time.monotonic()
 
     def _say_test(self) -> None:
         if self._test == "playing":
@@ -221,7 +227,10 @@ class SetupStage:
         self._server.show(
             {
                 "stage": "setup",
-                "protocols": self._catalogue,
+                "protocols": [
+                    {"name": name, "title": protocol.title, "language": protocol.language}
+                    for name, protocol in self._known.items()
+                ],
                 "protocol": chosen.protocol_name,
                 "description": chosen.protocol.description,
                 "minutes": self._minutes,
@@ -247,7 +256,9 @@ class SetupStage:
             return "missing"
         if self._microphone_lost:
             return "lost"
-        return "hears" if self._hearing is not None and self._hearing.pid else "starting"
+        if self._hearing is not None and self._hearing.level > _NO_SOUND_DBFS:
+            return "hears"
+        return "starting" if time.monotonic() - self._listens_since < _OPEN_SECONDS else "lost"
 
     def _level(self) -> float:
         """From 0 to 1."""
@@ -255,13 +266,6 @@ class SetupStage:
             return 0.0
         share = (self._hearing.level - _QUIETEST_DBFS) / (_LOUDEST_DBFS - _QUIETEST_DBFS)
         return round(min(1.0, max(0.0, share)), 2)
-
-
-def _catalogue(name: str, protocol: Protocol) -> list[dict[str, Any]]:
-    """The formats to choose from; one of the user's own stands first."""
-    shipped = {known: protocols.load(known) for known in protocols.names()}
-    found = {name: protocol, **shipped} if name not in shipped else shipped
-    return [{"name": key, "title": each.title, "language": each.language} for key, each in found.items()]
 
 
 class SummaryStage:

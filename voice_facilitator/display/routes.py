@@ -58,7 +58,7 @@ class _Do(_Body):
 class Choice(_Body):
     """What the setup page and the summary page ask for; one thing at a time."""
 
-    protocol: str | None = Field(None, max_length=64)
+    protocol: str | None = Field(None, max_length=1000)
     minutes: int | None = Field(None, ge=1, le=600)
     microphone: str | None = Field(None, max_length=300)
     speaker: str | None = Field(None, max_length=300)
