@@ -18,6 +18,7 @@ from tests.display_stage import Stage
 from voice_facilitator.display.access import Access, RateLimit, Role, host_allowed
 from voice_facilitator.display.routes import Limits
 from voice_facilitator.display.server import RoomServer
+from voice_facilitator.display.share import lan_address, qr_blocks
 from voice_facilitator.errors import FacilitatorError
 
 
@@ -188,6 +189,30 @@ def test_without_sharing_there_is_no_invitation_and_only_loopback_listens() -> N
             if family == socket.AF_INET and not address[0].startswith("127."):
                 with socket.socket() as probe:
                     assert probe.connect_ex(address) != 0
+
+
+def test_a_shared_page_is_reached_in_the_local_network() -> None:
+    try:
+        address = lan_address()
+    except FacilitatorError as error:
+        pytest.skip(error.message)
+    with Stage(share=Role.VIEW, lan_address=address) as stage:
+        shared = stage.server.shared_address
+        assert shared is not None
+        base, _, token = shared.partition("/#")
+        assert base == f"http://{address}:{stage.server.port}"
+        assert requests.get(f"{base}/", timeout=5).status_code == 200
+        from_host = requests.post(f"{base}/join", json={"token": stage.server.access.host_token}, timeout=5)
+        assert from_host.status_code == 401  # good on this machine's own address only
+        invited = requests.post(f"{base}/join", json={"token": token}, timeout=5)
+        assert invited.json()["role"] == "view"
+        page = host(stage)
+        invitation = requests.get(f"{page.base}/invitation", headers=page.headers, timeout=5).json()
+        assert invitation["address"] == stage.server.shared_address != shared
+        rows = invitation["rows"]
+        assert {len(row) for row in rows} == {len(rows)}
+        assert rows[4][4:11] == rows[10][4:11] == "1111111"  # a finder pattern within the quiet border
+        assert len(qr_blocks(shared).splitlines()) == (len(rows) + 1) // 2
 
 
 def test_the_hosts_token_is_not_good_from_another_machine() -> None:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voice_facilitator.app.conductor import Conductor, Sink
 from voice_facilitator.app.presses import Presses
@@ -18,7 +18,7 @@ from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.process import HearingProcess
 from voice_facilitator.privacy.confinement import harden
-from voice_facilitator.session import Session
+from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Action, Part, Request, Seconds
 from voice_facilitator.speaking.process import SpeakingProcess
@@ -29,6 +29,7 @@ _LONGEST_WAIT_SECONDS = 0.2
 _PREPARE_SENTENCES = 2  # rendered before the session can begin; the rest follows in the background
 _PREPARE_SECONDS = 15.0
 _READY_SECONDS = 20.0  # a hearing that says nothing for so long does not hold up the beginning
+_REFUSAL_SECONDS = 6.0  # on the screens only: long enough to be read
 _CLOCK_JUMP_SECONDS = 2.0  # the monotonic clock stands still in suspend, the wall clock does not
 
 
@@ -106,6 +107,7 @@ class LiveSession:
         self._zero = clock() - (resumed_at or 0.0)
         self._wall_offset = wall_clock() - clock()
         self._next_redraw = 0.0
+        self._refusal, self._refusal_until = "", 0.0
 
     def put(self, item: ev.Input | _Key | Press) -> None:
         """Give the session an event; any thread may."""
@@ -184,7 +186,7 @@ class LiveSession:
             if self._now() >= self._next_redraw:
                 self._next_redraw = self._now() + _REDRAW_SECONDS
                 level = self._hearing.level if self._hearing.pid else None
-                self._screen.update(self._session.view(), level)
+                self._screen.update(self._view(), level)
         self._screen.update(self._session.view(), None)
 
     def _follow(self, *, at_once: bool = False) -> None:
@@ -222,8 +224,17 @@ class LiveSession:
         if press is not None and not self._presses.too_soon(press, self._session.view().phase, now):
             self._conductor.take(press.request(), now)
 
-    def _happened(self, _t: Seconds, _item: ev.Input | ev.Effect) -> None:
+    def _happened(self, t: Seconds, item: ev.Input | ev.Effect) -> None:
         self._next_redraw = 0.0  # seen at once, not with the next turn of the clock
+        if isinstance(item, ev.Refused):
+            self._refusal, self._refusal_until = item.text, t + _REFUSAL_SECONDS
+
+    def _view(self) -> View:
+        """What is shown: the session, and for a moment why something asked for was not done."""
+        view = self._session.view()
+        if view.line or view.caption or self._now() >= self._refusal_until:
+            return view
+        return replace(view, line=self._refusal)
 
     def _now(self) -> Seconds:
         return self._clock() - self._zero

@@ -42,7 +42,12 @@ def room_display(
         yield None
         return
     address = lan_address() if options.share else None
-    server = RoomServer(Access(options.share), port=options.port, lan_address=address)
+
+    def invite(_token: str) -> None:
+        if (shared := server.shared_address) is not None:
+            say(f"For another screen or phone, good for one device:\n{qr_blocks(shared)}\n{shared}")
+
+    server = RoomServer(Access(options.share, invite), port=options.port, lan_address=address)
     try:
         server.start()
     except FacilitatorError as error:
@@ -55,8 +60,7 @@ def room_display(
         server.speak(language, protocols.load_phrases(language))
         server.show({"stage": "notice", "notice": "preparing"})
         say(f"Room page: {server.address}")
-        if (shared := server.shared_address) is not None:
-            say(f"For another screen or phone, good for one device:\n{qr_blocks(shared)}\n{shared}")
+        invite("")
         if options.browser:
             open_in_browser(server.address)
         yield server

@@ -6,6 +6,7 @@ import sys
 
 from rich import box
 from rich.align import Align
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -187,7 +188,7 @@ def _subtitle(view: View, phrases: Phrases) -> str | None:
     return phrases["in-all"].format(time=left)
 
 
-def _keys(view: View, phrases: Phrases) -> Text:
+def _keys(view: View, phrases: Phrases) -> RenderableType:
     shown = []
     for action, key in SHOWN_KEYS:
         if action in view.allowed:
@@ -196,6 +197,4 @@ def _keys(view: View, phrases: Phrases) -> Text:
                 label += f" ({view.undo_left:.0f} s)"
             shown.append(f"{phrases['space'] if key == 'space' else key} {label}")
     shown.append(f"ctrl-c {phrases['action.quit']}")
-    return Text(
-        "   ".join(label.replace(" ", "\N{NO-BREAK SPACE}") for label in shown), style="dim", justify="center"
-    )
+    return Columns([Text(label, style="dim", no_wrap=True) for label in shown], padding=(0, 3))
