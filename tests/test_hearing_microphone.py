@@ -172,6 +172,20 @@ def test_a_sound_system_that_hangs_ends_the_process() -> None:
         listen(source, room, 2.0)
 
 
+def test_renewing_takes_up_the_same_device_and_is_no_loss() -> None:
+    room = Room()
+    source = start(room)
+    listen(source, room, 1.0)
+    first = room.stream
+    source.renew()
+    assert first is not None
+    assert not first.active
+    assert not source._ring._memory.any()
+    assert len(listen(source, room, 1.0)) > 12_000
+    assert not source.lost
+    assert room.opened == ["", "Table microphone"]
+
+
 def test_zeros_from_the_start_on_are_no_sound() -> None:
     room = Room()
     room.block = bytes(640)

@@ -36,8 +36,8 @@ _FEED = "room_mic_feed"
 _LOAD_SPEAKER = ["module-null-sink", f"sink_name={SPEAKER}", "rate=48000", "channels=2"]
 _DEFAULT_PA = f"""
 load-module module-native-protocol-unix auth-anonymous=1 socket={{socket}}
-load-module module-null-sink sink_name={_FEED} rate=48000 channels=1
-load-module module-remap-source source_name={MICROPHONE} master={_FEED}.monitor
+load-module module-null-sink sink_name={_FEED} {{microphone_format}}
+load-module module-remap-source source_name={MICROPHONE} master={_FEED}.monitor {{microphone_format}}
 load-module {" ".join(_LOAD_SPEAKER)}
 set-default-source {MICROPHONE}
 set-default-sink {SPEAKER}
@@ -112,7 +112,9 @@ class VirtualRoom:
     microphone = MICROPHONE
     speaker = SPEAKER
 
-    def __init__(self) -> None:
+    def __init__(self, microphone_rate: int = 48_000) -> None:
+        """microphone_rate: in Hz; at 16 000 samples arrive in the program as they were played, bit by bit."""
+        self._microphone_format = f"rate={microphone_rate} format=s16le channels=1"
         self.hurt = False  # a mishap happened and was not undone: `renew` before the next test
         self._folder = Path()
         self._server: subprocess.Popen[bytes] | None = None
@@ -197,7 +199,9 @@ class VirtualRoom:
     def start_server(self) -> None:
         """Starts the sound server: at the beginning, and again after `kill_server`."""
         script = self._folder / "default.pa"
-        script.write_text(_DEFAULT_PA.format(socket=self._folder / "native"))
+        script.write_text(
+            _DEFAULT_PA.format(socket=self._folder / "native", microphone_format=self._microphone_format)
+        )
         options = ["--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disallow-exit"]
         options += ["--realtime=no", "--high-priority=no", f"--log-target=file:{self._folder}/pulse.log"]
         home = {"HOME": str(self._folder), "XDG_RUNTIME_DIR": str(self._folder)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -135,13 +136,21 @@ def try_commands(
 
 
 @app.command()
-def doctor(settings_file: SettingsOption = None, as_json: JsonOption = False) -> int:
+def doctor(
+    settings_file: SettingsOption = None,
+    privacy: Annotated[
+        bool, typer.Option("--privacy", help="Try out what protects the group on this machine.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
     """Say what works, and what to do about what does not."""
+    from voice_facilitator.app import privacy_check
     from voice_facilitator.app.doctor import Health, examine
 
     findings = []
     marks = {Health.GOOD: "good", Health.NOTE: "note", Health.BAD: "BAD "}
-    for finding in examine(settings_file):
+    looks = privacy_check.examine() if privacy else chain(examine(settings_file), privacy_check.in_short())
+    for finding in looks:
         findings.append(finding)
         if not as_json:
             print(f"{marks[finding.health]}  {finding.what}: {finding.text}")

@@ -234,7 +234,8 @@ def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
 
 def _until_stopped(audio: AudioSource, inbox: _Inbox, hearing: Hearing) -> Iterator[Floats]:
     for block in audio.blocks():
-        inbox.apply(hearing)
+        if inbox.apply(hearing) and isinstance(audio, MicrophoneSource):
+            audio.renew()
         if inbox.stopped:
             return
         yield block
@@ -281,19 +282,23 @@ class _Inbox:
             except (EOFError, OSError):
                 os._exit(0)  # the parent died: so do the voices
 
-    def apply(self, hearing: Hearing) -> None:
+    def apply(self, hearing: Hearing) -> bool:
+        """Do what came. True: the voices were forgotten."""
+        forgotten = False
         while not self._queue.empty():
             match self._queue.get():
                 case Listen() as effect:
                     hearing.listen(effect)
                 case Forget(for_good=for_good):
                     hearing.forget(for_good)
+                    forgotten = True
                 case Gate(closed):
                     hearing.gate(closed)
                 case Allow(actions):
                     hearing.allow(actions)
                 case Stop():
                     self.stopped = True
+        return forgotten
 
 
 def _give_up_rights(source: Source) -> None:

@@ -250,6 +250,21 @@ class MicrophoneSource:
         self._fresh_until = now + _GRACE_SECONDS
         self._heard_something = False
 
+    def renew(self) -> None:
+        """Let go of the device and take it up again, about half a second later.
+
+        The sound system's own buffers in this process hold a tenth of a second of sound in places that it
+        uses again much later. They go with the connection.
+        """
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        if not stream.close(_CLOSE_SECONDS):
+            raise MicrophoneWedgedError
+        self._forget_sound()
+        self._attempts = 1  # that is: with a fresh look, which closes the old connection
+        self._lost_at = self._next_attempt = self._clock()
+
     def close(self) -> None:
         """See `AudioSource`."""
         self._closed = True

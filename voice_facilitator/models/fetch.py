@@ -15,8 +15,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import requests
-
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.models.convert import ge2e_arrays, npz_bytes, read_checkpoint
 from voice_facilitator.models.manifest import (
@@ -151,6 +149,8 @@ def _fetch_from_web(
 
 def _download(entry: ModelEntry, partial: Path, progress: Progress) -> None:
     """Fill `partial`, going on behind what it already holds."""
+    import requests  # noqa: PLC0415  # it opens a socket to see whether there is IPv6: not in a session
+
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     what = f"downloading {entry.name}"
