@@ -40,6 +40,14 @@ _CALLS = (
     "open,openat,openat2,creat,mkdir,mkdirat,mknod,mknodat,rename,renameat,renameat2,link,linkat,symlink,"
     "symlinkat,truncate,unlink,unlinkat,socket,connect,bind,listen,memfd_create,execve"
 )
+# A network of its own with nothing in it but itself: the room page is served there, and leads nowhere.
+_LOOPBACK_UP = """
+import fcntl, os, socket, struct, sys
+with socket.socket() as any_socket:
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x49))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+_ALONE = ["unshare", "-n", sys.executable, "-c", _LOOPBACK_UP]
 LIMIT = 150.0  # seconds for the whole session on a busy machine; half a minute is usual
 WHITELIST = tomllib.loads((Path(__file__).parent / "privacy_whitelist.toml").read_text())
 PROTOCOL = """
@@ -149,7 +157,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
         watched = ["strace", "-ff", "--seccomp-bpf", "-y", "-s", "300", "-e", f"trace={_CALLS}"]
         watched += ["-o", str(place / "trace" / "of")]
         with contextlib.ExitStack() as stack:
-            real = _start(place / "real", [*watched, "unshare", "-n"], "voice_facilitator.cli")
+            real = _start(place / "real", [*watched, *_ALONE], "voice_facilitator.cli")
             stack.callback(real.end)
             _wait_until(lambda: "hearing" in real.parts(), real)  # being watched makes it slow to start
             careless = _start(place / "careless", [], "tests.careless")
@@ -277,7 +285,7 @@ def test_the_same_look_finds_them_in_a_careless_program(evidence: Evidence) -> N
     found = evidence.careless.after["hearing"]
     assert sum(found.sound.values()) > 100
     assert found.voice_pairs > 20
-    assert found.voice_numbers > found.by_chance + 0.5
+    assert found.voice_numbers > found.by_chance + 0.2
 
 
 # ---------------------------------------------------------------- files and sockets
@@ -326,8 +334,13 @@ def test_from_before_it_hears_the_hearing_process_writes_nothing_at_all(evidence
 def test_it_calls_nobody_but_the_sound_server_of_this_computer(evidence: Evidence) -> None:
     sockets = [line for _, line in evidence.traces if line.startswith("socket(") and ") = -1" not in line]
     assert sockets
-    assert [line for line in sockets if "AF_UNIX" not in line] == []
-    assert [line for _, line in evidence.traces if line.startswith(("bind(", "listen("))] == []
+    assert [line for line in sockets if not re.match(r"socket\(AF_(UNIX|INET),", line)] == []
+    bound = [line for _, line in evidence.traces if line.startswith("bind(") and ") = 0" in line]
+    for line in bound:  # the room page, on this machine
+        assert "AF_INET" in line, line
+        assert 'inet_addr("127.0.0.1")' in line, line
+    heard = set(evidence.real.threads)
+    assert [line for t, line in evidence.traces if t in heard and "AF_INET" in line] == []
     called = [line for _, line in evidence.traces if line.startswith("connect(") and ") = 0" in line]
     assert called
     for line in called:

@@ -1,0 +1,62 @@
+"""The notice for participants and what the program says at the beginning are the same promise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from voice_facilitator import phrases, protocols
+from voice_facilitator.hearing import microphone
+from voice_facilitator.session.events import Action
+from voice_facilitator.settings import load_settings
+
+DOCUMENT = re.sub(r"\s+", " ", (Path(__file__).parent.parent / "docs" / "privacy.md").read_text())
+NOTICE = DOCUMENT.split("## 1. ")[1].split("## 2. ")[0].replace("**", "")
+SAID = {
+    "en": (
+        r"I listen for (who is|whether someone is) speaking",
+        "Nothing is recorded, and nothing is kept",
+        "deleted",
+    ),
+    "de": (
+        r"ich höre darauf, (wer|ob jemand) spricht",
+        "Nichts wird aufgenommen, und nichts wird aufbewahrt",
+        "gelöscht",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", protocols.names())
+def test_every_session_says_it_at_the_beginning_and_at_the_end(name: str) -> None:
+    protocol = protocols.load(name)
+    language = protocol.language.split("-")[0]
+    listens, keeps_nothing, deleted = SAID[language]
+    welcome = " ".join(protocol.phases[0].announcement.split())
+    assert re.search(listens, welcome)
+    assert keeps_nothing in welcome
+    assert deleted in protocol.goodbye
+    assert _timer_only(language) in welcome.casefold()
+    assert re.search(r"\bT\.", welcome), "and the key"
+
+
+def test_the_notice_says_the_same() -> None:
+    assert "Nothing is recorded and nothing is kept" in NOTICE
+    assert f'"{_timer_only("en")}"' in NOTICE
+    assert "the key T" in NOTICE
+    assert "overwritten" in NOTICE
+    assert len(NOTICE.split()) < 450, "one page"
+
+
+def test_never_more_than_ten_seconds_of_the_room() -> None:
+    waiting = microphone._RING_SECONDS + 2 * microphone._READ_SECONDS
+    command = load_settings().commands.longest_seconds
+    assert "at most ten seconds of sound" in NOTICE
+    assert waiting + max(1.6, command) <= 10
+
+
+def _timer_only(language: str) -> str:
+    known = phrases.load(language)
+    first = next(c for c in known.commands if c.action is Action.TIMER_ONLY).texts[0]
+    return f"{known.prefix}, {first}"
