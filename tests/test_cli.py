@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,21 @@ def test_a_wrong_command_line_ends_with_2() -> None:
     assert call("demi").returncode == 2
     assert call("replay").returncode == 2
     assert call("run").returncode == 2  # no keyboard to begin with
+
+
+def test_without_a_page_there_has_to_be_a_keyboard() -> None:
+    assert call("run", "--no-display").returncode == 2
+
+
+def test_a_port_that_is_taken_gives_1_and_says_what_to_do(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = call(
+            *("run", "--timer-only", "--begin-after", "0", "--port", port), XDG_STATE_HOME=str(tmp_path)
+        )
+    assert (result.returncode, "display-port" in result.stderr) == (1, True), result.stderr
 
 
 def test_protocols() -> None:

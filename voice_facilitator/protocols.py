@@ -238,6 +238,7 @@ _PHRASE_GAPS: dict[str, tuple[str, ...]] = {
     "calm.many": ("count",),
     "setup.no-model": ("models",),
     "summary.length": ("time",),
+    "summary.faults": ("faults",),
     "summary.reminders": ("screen", "voice"),
 }
 _REFERENCE = "en-gb"  # every other language has the sentences this one has

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from voice_facilitator import protocols
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds, SpeakerState
 from voice_facilitator.session.protocol import Protocol
@@ -28,7 +29,7 @@ class Report:
 
     def __init__(self, protocol: Protocol) -> None:
         self._titles = {phase.name: phase.title for phase in protocol.phases}
-        self._title = protocol.title
+        self._title, self._language = protocol.title, protocol.language
         self._visits: list[_Visit] = []
         self._who: SpeakerState | None = None
         self._since: Seconds = 0.0
@@ -85,13 +86,13 @@ class Report:
         }
 
     def as_table(self) -> Table:
-        """The summary for a terminal."""
-        table = Table(
-            title=self._title, title_justify="left", caption=self._caption(), caption_justify="left"
-        )
-        table.add_column("Part")
-        for heading in ("Length", "Presenter", "Group", "Unsure", "Silence"):
-            table.add_column(heading, justify="right")
+        """The summary for a terminal, in the language of the session."""
+        phrases = protocols.load_phrases(self._language)
+        caption = self._caption(phrases)
+        table = Table(title=self._title, title_justify="left", caption=caption, caption_justify="left")
+        table.add_column(phrases["summary.part"])
+        for heading in ("time", *_SHARES):
+            table.add_column(phrases[f"summary.{heading}"], justify="right")
         for visit in self._visits:
             shares = [f"{share:.0%}" for share in _shares(visit).values()] or ["-"] * len(_SHARES)
             table.add_row(
@@ -99,10 +100,11 @@ class Report:
             )
         return table
 
-    def _caption(self) -> str:
-        parts = [f"Reminders: {self._reminders[1]} on the screen, {self._reminders[2]} spoken."]
+    def _caption(self, phrases: dict[str, str]) -> str:
+        parts = [phrases["summary.reminders"].format(screen=self._reminders[1], voice=self._reminders[2])]
         if self._faults:
-            parts.append("Faults: " + ", ".join(f"{n} x {part}" for part, n in self._faults.items()) + ".")
+            faults = ", ".join(f"{n} x {part}" for part, n in self._faults.items())
+            parts.append(phrases["summary.faults"].format(faults=faults))
         return " ".join(parts)
 
 

@@ -38,6 +38,7 @@ export function speak(role) {
     bar.append(row);
   }
   bar.lastChild.append(plain("calm", () => session.toggleCalm()), plain("theme", otherTheme));
+  if (document.fullscreenEnabled) bar.lastChild.append(plain("fullscreen", fullscreen));
   if (share.offered() && role === "host") bar.lastChild.append(plain("share", share.open));
   allowed = new Set();
 }
@@ -84,11 +85,17 @@ function otherTheme() {
   root.dataset.theme = dark ? "light" : "dark";
 }
 
+function fullscreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen();
+}
+
 export function take(state) {
   if (state.stage !== "session") return hide();
   bar.hidden = false;
   allowed = new Set(state.allowed);
   phase = state.phase;
+  bar.querySelector("[data-own=calm]").hidden = state.mode !== "running";
   for (const made of bar.querySelectorAll("[data-action]")) made.hidden = !allowed.has(made.dataset.action);
   relabel();
 }
