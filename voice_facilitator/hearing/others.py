@@ -19,6 +19,10 @@ _SESSION_SHARE = 0.5  # weight of this session's others against the cohort in th
 _MEDIAN = 5  # windows
 _LEAST, _MOST = 0.3, 0.7  # the border lies between these, 0 being the others' level and 1 the presenter's
 _AGREEING = 4  # neighbours on each side that must agree
+_SMOOTHED = 4  # neighbours on each side in a mean: the windows overlap, so that one voice moves slowly
+_ALIKE_AGREEING = 2
+_ALIKE_QUANTILE = 0.02  # of the story: next to nothing of it lies lower
+_ALIKE_BELOW = 0.10  # and this far below its median, in cosine: chairs and moods move the presenter less
 _LEAST_WINDOWS = 12
 _LEAST_RANGE = 1e-3  # no dividing by nothing when presenter and others cannot be told apart
 _NEAREST = 10  # windows: with one, a single odd window decides; with groups by voice nothing was gained
@@ -146,16 +150,40 @@ def label_others(pool: Floats, presenter: Floats, cohort: Floats, apart: Discrim
 
     A Fisher direction learnt in a few rounds, cross-validated levels, a median over neighbours, Otsu's
     border, and agreement of the neighbours: with less, 5-38 % of the presenter slips in among the others.
+    A voice like the presenter's lies on the presenter's side of that border; `_alike` finds it.
     """
     others = np.zeros(len(pool), bool)
     for _ in range(_ROUNDS):
         apart.learn(presenter, pool[others], cohort)
         level = _running_median(apart.level(pool), _MEDIAN)
         below = level < np.clip(otsu(level), _LEAST, _MOST)
-        padded = np.concatenate([np.ones(_AGREEING, bool), below, np.ones(_AGREEING, bool)])
-        others = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * _AGREEING + 1).all(axis=1))
+        others = _agreed(below, _AGREEING)
     apart.forget()
-    return others
+    return others | _agreed(_alike(pool, presenter), _ALIKE_AGREEING)
+
+
+def _alike(pool: Floats, presenter: Floats) -> Mask:
+    """Windows of the pool that resemble the presenter, and yet less than the story resembles itself.
+
+    Single windows scatter too much to tell; a mean over neighbours, which are mostly one person's, does not.
+    """
+    mean = purified_mean(presenter)
+    story = smoothed(presenter) @ mean
+    border = min(np.quantile(story, _ALIKE_QUANTILE), np.median(story) - _ALIKE_BELOW)
+    return np.asarray(smoothed(pool) @ mean < border)
+
+
+def smoothed(rows: Floats) -> Floats:
+    """Each row [n, dim] with its neighbours on both sides, as one direction."""
+    padded = np.pad(rows, ((_SMOOTHED, _SMOOTHED), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _SMOOTHED + 1, axis=0)
+    return unit(windows.mean(axis=-1, dtype=np.float32))
+
+
+def _agreed(mask: Mask, neighbours: int) -> Mask:
+    """Where the neighbours on both sides say so too; beyond the ends they do."""
+    padded = np.pad(mask, neighbours, constant_values=True)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * neighbours + 1).all(axis=1))
 
 
 def _running_median(values: Floats, width: int) -> Floats:

@@ -21,7 +21,7 @@ STRETCH_SECONDS = 0.8  # a pause longer than this ends a stretch of speech
 _UNSURE_STRENGTH = 0.5  # evidence never exceeds this while the presenter is not well known
 
 _PRIOR_STORY = 4.0  # log-odds of the presenter before listening, by what the phase is for
-_PRIOR_DECIDE = -2.5
+_PRIOR_DECIDE = -3.0
 _PRIOR_OPEN = 0.0
 
 
@@ -125,6 +125,8 @@ class WhoSpeaks:
         """No speech, for `seconds` up to now. pause: a short pause has just become one."""
         out: list[Input] = []
         if pause:
+            if self._mode.decide and self._strength >= 1:  # only now is the length of what was said known
+                self._evidence(self._strength, time - seconds, out)
             self._turns.pause()
         if seconds > STRETCH_SECONDS:
             self._turns.end()
@@ -169,22 +171,22 @@ class WhoSpeaks:
         screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
         certain = self._rule.certain
         strength = self._turns.strength(screen, certain)
-        if model.enrolment is not Enrolment.READY:  # not known well enough to tell anybody anything
-            strength = min(strength, _UNSURE_STRENGTH)
-        if self._mode.decide:
+        if strength is not None and model.enrolment is not Enrolment.READY:
+            strength = min(strength, _UNSURE_STRENGTH)  # not known well enough to tell anybody anything
+        if self._mode.decide and strength is not None:
             self._evidence(strength, time, out)
         if self.explain is not None:
             told = full or fresh
             self.explain(
                 Decision(
                     self._speaker(), self._reason(model, told, strength), self._turns.odds, told,
-                    self._turns.mean, self._rule.even, screen, certain,
-                    strength if self._mode.decide else 0.0, self._turns.seconds(time),
+                    self._turns.mean(), self._rule.even, screen, certain,
+                    strength or 0.0 if self._mode.decide else 0.0, self._turns.seconds(time),
                 )
             )  # fmt: skip
 
-    def _reason(self, model: PresenterModel, told: Score | None, strength: float) -> Reason:
-        if told is None:
+    def _reason(self, model: PresenterModel, told: Score | None, strength: float | None) -> Reason:
+        if told is None or strength is None:
             return Reason.SHORT
         if abs(self._turns.odds) < self._rule.unsure:
             return Reason.EVEN

@@ -1,7 +1,7 @@
 """Whose turn it is, from the scores of single windows: a state for the display, evidence for the reminder.
 
-The state follows quickly: it adds up log-odds, and looks at short windows after a pause. The evidence is
-slow and careful: a mean over full windows.
+Both look at short windows after a pause and at full ones later. The state follows quickly: it adds up
+log-odds. The evidence is slow and careful: a mean over 1.2 s of windows, or a higher one over 0.8 s.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections import deque
 from voice_facilitator.hearing.voice_model import Rule
 from voice_facilitator.session.events import Seconds
 
-_SCORES = 4  # hops in the running mean: 0.8 s
-_LEAST_SCORES = 3
+_SCORES = 6  # hops in the running mean: 1.2 s
+_SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
+_LEAST_WEIGHT = 1.5  # full windows' worth in a mean
 _LOOK_BACK_SECONDS = 1.6  # a full window that tells speaks for all of its length
+_NOTICED_LATE_SECONDS = 0.2  # from the first sound to the first chunk of speech, measured
+_WINDOW_SECONDS = 1.6
 _LET_GO_SECONDS = 1.0  # without a window that tells
 _MOST_ODDS = 5.0
-_KEEP = 0.6  # of the log-odds from one hop to the next: neighbouring windows are no new witnesses
+_KEEP = 0.4  # of the log-odds from one hop to the next: neighbouring windows are no new witnesses
 _KEEP_AFTER_PAUSE = 0.5
 _MOST_STRENGTH = 3.0
 
@@ -26,7 +29,7 @@ class Turns:
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
-        self._scores: deque[float | None] = deque(maxlen=_SCORES)
+        self._scores: deque[tuple[float, float] | None] = deque(maxlen=_SCORES)  # score, weight
         self.odds = 0.0  # log-odds of presenter against other
         self._run_start: Seconds | None = None
         self._run_last: Seconds = 0.0
@@ -54,18 +57,21 @@ class Turns:
         the last short pause. share: length of that in windows (0 to 1). prior: log-odds before hearing.
         """
         rule = self._rule
-        self._scores.append(full)
         told = fresh if fresh is not None else full
+        length = share if fresh is not None else 1.0
+        # What a short window says is worth less than its length: its scores scatter.
+        self._scores.append(None if told is None else (told, length * length))
         if told is not None:
-            length = share if fresh is not None else 1.0
             even = rule.even_short + (rule.even - rule.even_short) * length
             self.odds = _KEEP * self.odds + length * rule.slope * (told - even)
         self.odds += (1 - _KEEP) * prior
         self.odds = max(-_MOST_ODDS, min(_MOST_ODDS, self.odds))
         if self.odds > 0 or (full is not None and full > rule.even):
             if self._run_start is None:
-                length = _LOOK_BACK_SECONDS if fresh is None else share * _LOOK_BACK_SECONDS
-                self._run_start = max(time - length, self._stretch_start or 0.0)
+                back = (
+                    _LOOK_BACK_SECONDS if fresh is None else share * _WINDOW_SECONDS + _NOTICED_LATE_SECONDS
+                )
+                self._run_start = max(time - back, (self._stretch_start or 0.0) - _NOTICED_LATE_SECONDS)
             self._run_last = time
         elif self._run_start is not None and time - self._run_last > _LET_GO_SECONDS:
             self._run_start = None
@@ -74,21 +80,27 @@ class Turns:
         """How long the presenter may have been speaking."""
         return 0.0 if self._run_start is None else time - self._run_start
 
-    @property
-    def mean(self) -> float | None:
-        """The running mean of full windows' scores; None when the last ones did not tell."""
-        known = [score for score in self._scores if score is not None]
-        if len(known) < _LEAST_SCORES or self._scores[-1] is None:
+    def mean(self, hops: int = _SCORES) -> float | None:
+        """The weighted mean of the last scores; None when they tell too little."""
+        told = [entry for entry in list(self._scores)[-hops:] if entry is not None]
+        weight = sum(weight for _, weight in told)
+        if weight < _LEAST_WEIGHT or self._scores[-1] is None:
             return None
-        return sum(known) / len(known)
+        return sum(score * weight for score, weight in told) / weight
 
-    def strength(self, screen: float, certain: float) -> float:
-        """As in `PresenterEvidence`. screen, certain: the mean scores that are worth 1 and 2."""
-        mean = self.mean
-        if mean is None:
+    def strength(self, screen: float, certain: float) -> float | None:
+        """As in `PresenterEvidence`; None while too little was said to tell.
+
+        screen, certain: the mean scores that are worth 1 and 2.
+        """
+        if self._scores and self._scores[-1] is None:
+            return None
+        quick, mean = self.mean(_SHORT_SCORES), self.mean()
+        if mean is None or self.odds <= 0:  # a mean lags behind: what was said last has to agree
             return 0.0
-        if mean < screen:
-            strength = (mean - self._rule.even) / max(screen - self._rule.even, 1e-6)
+        best = mean if quick is None else max(mean, quick - self._rule.quick)
+        if best < screen:
+            strength = (best - self._rule.even) / max(screen - self._rule.even, 1e-6)
         else:
-            strength = 1 + (mean - screen) / max(certain - screen, 1e-6)
+            strength = 1 + (best - screen) / max(certain - screen, 1e-6)
         return min(max(strength, 0.0), _MOST_STRENGTH)

@@ -36,7 +36,8 @@ class Rule:
     even_short: float = 0.0  # the same for the shortest windows
     same_voice: float = 0.75  # closeness at which two seconds of speech count as one voice, for the display
     slope: float = 10.0  # log-odds for each unit of score above `even`
-    unsure: float = 0.0  # log-odds this close to even are told as "unsure"
+    quick: float = 0.04  # how much more a mean of 0.8 s has to reach than one of 1.2 s
+    unsure: float = 0.3  # log-odds this close to even are told as "unsure"
 
     def __post_init__(self) -> None:
         if any(not np.isfinite(getattr(self, f.name)) for f in fields(self)):
