@@ -16,6 +16,7 @@ from voice_facilitator.hearing.activity import CHUNK
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, WINDOW_CHUNKS, Frame, Hearing
 from voice_facilitator.hearing.voice_model import Cohort, Rule
+from voice_facilitator.models import load_manifest
 from voice_facilitator.privacy import memory
 from voice_facilitator.session.events import (
     Enrolment,
@@ -148,10 +149,8 @@ class Room:
         self.rng = rng
         self.voices = [self.unit(rng.normal(size=DIM)) for _ in range(voices)]
         cohort = np.stack([self.around(self.unit(rng.normal(size=DIM))) for _ in range(200)])
-        rule = Rule(
-            no_other=0.3, screen=0.45, screen_unheard=0.45, certain=0.7, even=0.2, even_short=0.1, slope=10
-        )
-        self.hearing = Hearing(SETTINGS, NoEncoder(), Cohort(cohort, np.arange(200), ()), rule)
+        rule = load_manifest().default_encoder().decision
+        self.hearing = Hearing(SETTINGS, NoEncoder(), Cohort(cohort, np.arange(200), ()), Rule(**rule))
         self.frames = 0
         self.window: list[int | None] = [None] * WINDOW_CHUNKS  # who spoke in the last 1.6 s
         self.speaking = 0
@@ -290,6 +289,56 @@ def test_too_short_a_story_is_said_to_be_poor() -> None:
     room.hearing.listen(DISCUSSION)
     assert room.hearing._model is not None
     assert room.hearing._model.enrolment is Enrolment.POOR
+
+
+def qualities(found: list[tuple[float, Input]]) -> list[Enrolment]:
+    return [event.quality for _, event in found if isinstance(event, EnrolmentChanged)]
+
+
+def test_a_story_that_others_told_too_is_said_to_be_poor_and_nobody_is_reminded() -> None:
+    room = Room()
+    room.hearing.listen(STORY)
+    for who in (0, 1, 0, 2, 0, 0):
+        room.say(who, 8)
+        room.say(None, 1)
+    room.hearing.listen(ROUND)
+    room.say(1, 8)
+    assert qualities(room.found)[-1] is Enrolment.POOR
+    room.hearing.listen(DISCUSSION)
+    assert strongest(room.say(0, 8)) < 1
+
+
+def test_a_word_of_the_others_does_not_spoil_the_story() -> None:
+    room = Room()
+    room.session()
+    room.hearing.listen(Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True))
+    for _ in range(5):
+        room.say(0, 8)
+        room.say(3, 0.6)
+    room.hearing.listen(DISCUSSION)
+    assert strongest(room.say(0, 6)) >= 1
+    assert qualities(room.found)[-1] is Enrolment.READY
+
+
+def test_two_voices_too_alike_are_said_to_be_and_nobody_is_reminded() -> None:
+    room = Room()
+    for alike in (1, 2):
+        room.voices[alike] = room.unit(room.voices[0] + 0.5 * room.unit(room.rng.normal(size=DIM)))
+    room.session()
+    found = room.say(1, 10)
+    assert qualities(room.found)[-1] is Enrolment.AMBIGUOUS
+    assert strongest(found) < 1
+    room.say(None, 1)
+    assert strongest(room.say(0, 6)) < 1
+
+
+def test_a_voice_like_the_presenters_that_was_heard_before_is_no_presenter() -> None:
+    room = Room()
+    room.voices[2] = room.unit(room.voices[0] + 0.9 * room.unit(room.rng.normal(size=DIM)))
+    room.session()
+    assert strongest(room.say(2, 10)) < 1
+    room.say(None, 1)
+    assert strongest(room.say(0, 6)) >= 1
 
 
 def arrays(hearing: Hearing) -> list[np.ndarray]:

@@ -25,6 +25,11 @@ _ALIKE_QUANTILE = 0.02  # of the story: next to nothing of it lies lower
 _ALIKE_BELOW = 0.10  # and this far below its median, in cosine: chairs and moods move the presenter less
 _LEAST_WINDOWS = 12
 _LEAST_RANGE = 1e-3  # no dividing by nothing when presenter and others cannot be told apart
+_ONE_VOICE_BELOW = (
+    0.20  # windows of the story this far below its median closeness, smoothed, are somebody else's
+)
+_RUNNING = 6  # windows in a reminder's mean
+_BLOCK = 12  # windows: longer than a window and its smoothing, so that neighbours are not split
 _NEAREST = 10  # windows: with one, a single odd window decides; with groups by voice nothing was gained
 
 
@@ -42,12 +47,12 @@ class Others:
         """The windows held: a view [n, dim], not a copy."""
         return self._rows[: self._held]
 
-    def learn(self, pool: VoiceBank, presenter: VoiceBank, cohort: Cohort | None, same_voice: float) -> None:
-        """Find the others' windows in the pool anew. same_voice: as in `Rule`."""
+    def learn(self, pool: VoiceBank, presenter: Floats, cohort: Cohort | None, same_voice: float) -> None:
+        """Find the others' windows in the pool anew. presenter: [n, dim]. same_voice: as in `Rule`."""
         self.forget()
         if cohort is None or len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
             return
-        found = pool.rows[label_others(pool.rows, presenter.rows, cohort.embeddings, self._apart)]
+        found = pool.rows[label_others(pool.rows, presenter, cohort.embeddings, self._apart)]
         found = found[:: 1 + len(found) // _CAPACITY]
         self._held = len(found)
         self._rows[: self._held] = found
@@ -78,6 +83,35 @@ def purified_mean(rows: Floats) -> Floats:
         keep = close >= max(np.quantile(close, 0.1), np.median(close) - 0.25)
         mean = unit(rows[keep].mean(axis=0))
     return mean
+
+
+def of_one_voice(rows: Floats) -> Mask:
+    """Which windows of the story [n, dim] are of the person who tells most of it."""
+    close = smoothed(rows) @ purified_mean(rows)
+    return np.asarray(close >= np.median(close) - _ONE_VOICE_BELOW)
+
+
+def told_apart(presenter: Floats, others: Floats, cohort: Floats, screen: float) -> tuple[float, float]:
+    """How often evidence would reach `screen`: while the presenter speaks, and while the others do.
+
+    Tried out on what was heard in this session, on windows that the discriminant has not learnt from.
+    """
+    half = len(presenter) // 2
+    odd = (np.arange(len(others)) // _BLOCK) % 2 == 1
+    apart = Discriminant(cohort.shape[1])
+    hits: list[Mask] = []
+    false: list[Mask] = []
+    for told, kept in ((presenter[:half], presenter[half:]), (presenter[half:], presenter[:half])):
+        for out in (odd, ~odd):
+            apart.learn(told, others[~out], cohort)
+            hits.append(_running_mean(apart.level(kept)) >= screen)
+            false.append(_running_mean(apart.level(others[out])) >= screen)
+    apart.forget()
+    return float(np.concatenate(hits).mean()), float(np.concatenate(false).mean())
+
+
+def _running_mean(levels: Floats) -> Floats:
+    return np.asarray(np.convolve(levels, np.full(_RUNNING, 1 / _RUNNING), "valid"), np.float32)
 
 
 class Discriminant:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voice_facilitator.hearing.encoder import Floats
-from voice_facilitator.hearing.others import Discriminant, Others, purified_mean
+from voice_facilitator.hearing.others import Discriminant, Others, of_one_voice, purified_mean, told_apart
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.hearing.voices import VoiceBank
 from voice_facilitator.privacy.memory import private_zeros
@@ -24,7 +24,10 @@ _LEAST_WINDOWS = 2
 _EARLY_UPDATES = (2, 4, 8, 16, 32, 64)  # windows of the story after which the voice is worked out anew
 _UPDATE_EVERY = 64
 _READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a voice by
-_ONE_VOICE = 0.5  # share of the story's windows that must be close to its mean
+_OTHER_SPEECH = 0.08  # share of the story's windows; 0.01 at most in clean stories
+_LEAST_OTHERS = 48  # windows (9 s) of others that are enough to try out whether they can be told apart
+_MOST_FALSE = 0.04  # share of the others' windows that may pass for the presenter's; 0 to 0.034 measured
+_LEAST_TOLD = 0.60  # share of the presenter's windows that must be told; 0.93 to 1 measured
 _ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
 _ASSUMED_COHORT = 0.5  # closeness to the cohort when there is none
 _TYPICAL = 40  # windows of the cohort: about as many as ten voices have
@@ -80,6 +83,7 @@ class PresenterModel:
             self.everybody_heard = self._pool.offered * self._hop >= _ROUND_SECONDS
         else:
             self.update()
+            self._try_out()
 
     def learn_presenter(self, row: Floats) -> None:
         """A window of the story. row: float32 [dim] of length 1."""
@@ -103,9 +107,10 @@ class PresenterModel:
         self._mean[:] = purified_mean(self._enrolled.rows)
         self._known = True
         if self._cohort is not None:
+            story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
             self._cohort_closeness = float((self._cohort.embeddings @ self._mean).mean())
-            self._others.learn(self._pool, self._enrolled, self._cohort, self._rule.same_voice)
-            self._discriminant.learn(self._enrolled.rows, self._others.rows, self._cohort.embeddings)
+            self._others.learn(self._pool, story, self._cohort, self._rule.same_voice)
+            self._discriminant.learn(story, self._others.rows, self._cohort.embeddings)
         if self.enrolment is Enrolment.LEARNING and self.seconds >= _READY_SECONDS:
             self.enrolment = Enrolment.READY
 
@@ -114,7 +119,24 @@ class PresenterModel:
         self.update()
         if self.enrolment is Enrolment.NONE:
             return
-        self.enrolment = Enrolment.READY if self.seconds >= _READY_SECONDS else Enrolment.POOR
+        mixed = float(np.mean(~of_one_voice(self._enrolled.rows)))
+        enough = self.seconds >= _READY_SECONDS and mixed <= _OTHER_SPEECH
+        self.enrolment = Enrolment.READY if enough else Enrolment.POOR
+
+    def _try_out(self) -> None:
+        """Could the others heard so far be told from the presenter?"""
+        others = self._others.rows
+        if (
+            self._cohort is None
+            or not self._rule.discriminant_weight
+            or self.enrolment not in (Enrolment.READY, Enrolment.AMBIGUOUS)
+            or len(others) < _LEAST_OTHERS
+        ):
+            return
+        story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
+        told, false = told_apart(story, others, self._cohort.embeddings, self._rule.screen)
+        good = told >= _LEAST_TOLD and false <= _MOST_FALSE
+        self.enrolment = Enrolment.READY if good else Enrolment.AMBIGUOUS
 
     def score(self, row: Floats) -> Score:
         """How much this window [dim] is the presenter's. Only when `known`."""
