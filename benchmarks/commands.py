@@ -16,6 +16,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the hearing process does
 
 import argparse
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -32,11 +33,16 @@ from voice_facilitator.hearing.command_engines import Choice, CommandSetup, choo
 from voice_facilitator.hearing.commands import CommandEngine, CommandListener, Recognised
 from voice_facilitator.hearing.encoder import RATE, Floats
 from voice_facilitator.hearing.vosk_models import CommandRule
-from voice_facilitator.phrases import Phrases
+from voice_facilitator.phrases import Command, Phrases
 from voice_facilitator.session.events import Action
 from voice_facilitator.settings import Settings, load_settings
 from voice_facilitator.speaking.engine import Pyttsx3Engine
 
+_NUMBERS = {
+    "1": "one", "3": "three", "4": "four", "5": "five", "6": "six", "8": "eight", "10": "ten", "20": "twenty",
+    "25": "twenty five", "30": "thirty", "45": "forty five", "50": "fifty", "75": "seventy five",
+    "100": "one hundred",
+}  # fmt: skip
 MARGINS = (-0.4, -0.2, 0.0, 0.2, 0.4)
 ALL = frozenset(Action)
 
@@ -188,6 +194,34 @@ def false_commands(bench: Bench, clips: Iterable[rooms.Clip]) -> None:
         print(f"{engine.name:16} {share:.2%} of one core, the voice activity not counted")
 
 
+def people(engines: list[CommandEngine], speech: Path) -> None:
+    """Sentences said to a home assistant, with a grammar of their own. The file name is the text."""
+    for title, folder in (("people", "home-commands"), ("one neural voice", "home-commands/generated")):
+        texts = {path: home_text(path.stem) for path in sorted((speech / folder).glob("*.wav"))}
+        texts = {path: text for path, text in texts.items() if text and not text.startswith("oov")}
+        print(f"\n## Home commands, {title}: {len(texts)}")
+        for engine in engines:
+            grammar = Phrases("en", "", "x", (Command(Action.NEXT, "", tuple(set(texts.values()))),))
+            unknown = engine.unknown_words(grammar)
+            known = {path: text for path, text in texts.items() if not unknown & set(text.split())}
+            answers = []
+            for path, text in known.items():
+                sound = np.concatenate([np.zeros(RATE // 3), rooms.read(path), np.zeros(RATE // 2)])
+                level = float(np.sqrt(np.mean(sound * sound)))
+                sound = np.clip(sound * 0.05 / max(level, 1e-6), -1, 1).astype(np.float32)
+                answer = engine.recognise(sound, frozenset(known.values()))
+                answers.append((answer.text == text, answer.score))
+            right = [sum(ok and score >= margin for ok, score in answers) for margin in MARGINS]
+            shown = ", ".join(f"margin {m:+.1f}: {count}" for m, count in zip(MARGINS, right, strict=True))
+            print(f"{engine.name:16} knows the words of {len(known)}; understood: {shown}")
+
+
+def home_text(name: str) -> str:
+    """ "set a timer for 5 minutes" as words."""
+    words = re.findall(r"[a-z0-9']+", name.lower().replace("_", " "))
+    return " ".join(_NUMBERS.get(word, word) for word in words)
+
+
 def main() -> None:
     options = arguments()
     settings = load_settings()
@@ -214,10 +248,11 @@ def main() -> None:
             title = "rain, 10 to 16 dB below speech" if loud else "a quiet room"
             hits(bench, clips, f"Commands in rooms, {title}")
     bench.everyone.spent = dict.fromkeys(bench.everyone.spent, 0.0)
+    if "people" in options.only:
+        people(engines, options.speech)
     if "false" in options.only:
-        false_commands(
-            bench, [*rooms.human_speech(options.speech, options.sessions), announcements(settings)]
-        )
+        spoken = list(rooms.human_speech(options.speech, options.sessions))[:: options.every]
+        false_commands(bench, [*spoken, announcements(settings)])
 
 
 def arguments() -> argparse.Namespace:
@@ -230,8 +265,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prefix", default="")
     parser.add_argument("--voices", type=int, default=40)
     parser.add_argument("--each", type=int, default=5, help="commands of each voice")
-    parser.add_argument("--only", default="hits,false")
+    parser.add_argument("--only", default="hits,people,false")
     parser.add_argument("--rule", type=float, nargs=2, metavar=("WITHIN", "LEAST"))
+    parser.add_argument("--every", type=int, default=1, help="hear only each nth piece of human speech")
     parser.add_argument("--quick", action="store_true")
     return parser.parse_args()
 
