@@ -25,25 +25,19 @@ from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings()
 ENGLISH = phrases.load("en")
-PROTOTYPE = Path(__file__).parents[2] / "shared" / "prototypes" / "vosk-model" / "small-model"
 NEXT, TIME_LEFT = "facilitator, next phase", "facilitator, how long is left"
 ALL = frozenset(Action)
 
 
 @functools.cache
 def folder() -> Path:
-    """A small Vosk model for commands: the one that comes with the program, or else the prototype."""
-    for entry in load_manifest().model:
-        if entry.name == "commands-en" and entry.path().is_dir():
-            return entry.path()
-    if not PROTOTYPE.is_dir():
-        pytest.skip("no Vosk model for commands is here")
-    return PROTOTYPE
+    """The small Vosk model for commands that comes with the program."""
+    return load_manifest().find("commands-en").path()
 
 
 @functools.cache
 def engine() -> VoskEngine:
-    return VoskEngine(folder(), "test", CommandRule(within=3.0, least=-40.0))
+    return VoskEngine(folder(), "test", CommandRule(**load_manifest().find("commands-en").decision))
 
 
 def heard(sound: Floats, allowed: frozenset[Action] = ALL, own_voice: bool = False) -> list[Request]:
@@ -110,7 +104,7 @@ def test_another_grammar_between_two_utterances_does_not_kill_it() -> None:
 def test_it_is_heard_by_the_hearing_process_and_only_the_request_leaves() -> None:
     events: queue.Queue[Input] = queue.Queue()
     chosen = SETTINGS.commands.model_copy(update={"engine": str(folder())})
-    sound = np.concatenate([quiet(6.0), room(TIME_LEFT), quiet(30.0)])
+    sound = np.concatenate([quiet(6.0), room(TIME_LEFT), quiet(4.0)])
     hearing = HearingProcess(
         Array(sound), SETTINGS.hearing, events.put, commands=CommandSetup(chosen, "en-gb")
     )

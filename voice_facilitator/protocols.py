@@ -237,6 +237,8 @@ _PHRASE_GAPS: dict[str, tuple[str, ...]] = {
     "minutes.short": ("count",),
     "calm.many": ("count",),
     "setup.no-model": ("models",),
+    "setup.commands": ("say", "engine", "heard", "hours", "false"),
+    "setup.commands.unmeasured": ("say", "engine"),
     "summary.length": ("time",),
     "summary.faults": ("faults",),
     "summary.reminders": ("screen", "voice"),

@@ -19,15 +19,18 @@ import torch
 from kaldi import Arc, Layer, write_fst, write_model
 from network import LAYERS, STAY, Network
 from sound import MFCC_CONF
-from vocabulary import PDF, PHONES, SILENCE, frequencies, phrases, pronunciations, synonyms
+from vocabulary import PDF, PHONES, SILENCE, frequencies, in_accents, phrases, pronunciations, synonyms
 
 FILLER = "[unk]"
+JOINT = "_"  # a whole phrase is one word, its parts joined
 PLACES = "BIES"  # where in its word a phone stands; vosk finds the bounds of words by it
 PHONE_ID = {SILENCE: 1} | {
     phone + place: 2 + number * len(PLACES) + at
     for number, phone in enumerate(PHONES)
     for at, place in enumerate(PLACES)
 }
+PAUSE = SILENCE + "I"  # silence within a whole phrase
+PHONE_ID[PAUSE] = 2 + len(PHONES) * len(PLACES)
 MODEL_CONF = """\
 --min-active=200
 --max-active={active}
@@ -77,10 +80,16 @@ def placed(phones: Sequence[str]) -> list[str]:
 
 
 def build_graph(
-    words: list[str], following: np.ndarray, decoys: int, costs: argparse.Namespace
+    words: list[str],
+    whole: list[str],
+    own: set[str],
+    following: np.ndarray,
+    decoys: int,
+    costs: argparse.Namespace,
 ) -> tuple[Graph, dict[str, int]]:
-    """following: log probability of a phone after a phone, (pdfs, pdfs); decoys: words in the filler."""
-    identity = {word: number + 1 for number, word in enumerate([*sorted(words), FILLER])}
+    """own: words understood in every accent. whole: phrases that are one word. following: log probability of
+    a phone after a phone, (pdfs, pdfs). decoys: words in the filler."""
+    identity = {word: number + 1 for number, word in enumerate([*sorted([*words, *whole]), FILLER])}
     graph = Graph()
     between = graph.state()
     silence = graph.phone(between, SILENCE, cost=-math.log(0.5))
@@ -92,19 +101,45 @@ def build_graph(
         silence: 0.0,
     }  # without the second, silence at the end becomes part of a word
     for word in sorted(words):
-        variants = pronunciations(word)
+        variants = in_accents(word) if word in own else pronunciations(word)
         for phones in variants:
             at = begin
             for number, phone in enumerate(placed(phones)):
-                at = graph.phone(
-                    at, phone, *((identity[word], math.log(len(variants))) if number == 0 else (0, 0.0))
-                )
+                at = graph.phone(at, phone, *((identity[word], costs.variant) if number == 0 else (0, 0.0)))
             graph.join(at, between)
+    for phrase in sorted(whole):
+        add_phrase(graph, begin, between, identity[phrase], phrase.split(JOINT), costs)
     add_decoys(graph, begin, between, identity[FILLER], decoys, costs)
     add_free_phones(graph, begin, between, identity[FILLER], following, costs)
     for arcs in graph.arcs:
         arcs.sort(key=lambda arc: arc.output)
     return graph, identity
+
+
+def add_phrase(
+    graph: Graph, begin: int, end: int, word: int, parts: list[str], costs: argparse.Namespace
+) -> None:
+    """A whole phrase as one word: its parts in this order only, in any accent, with or without pauses."""
+    at = begin
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        following = end if last else graph.state()
+        for phones in in_accents(part):
+            names = [phone + "I" for phone in phones]
+            if number == 0:
+                names[0] = phones[0] + "B"
+            if last:
+                names[-1] = phones[-1] + "E"
+            step = at
+            for place, name in enumerate(names):
+                first = number == place == 0
+                step = graph.phone(step, name, *((word, costs.phrase) if first else (0, 0.0)))
+            graph.join(step, following)
+        if not last:
+            pause = graph.phone(following, PAUSE, cost=costs.pause)
+            at = graph.state()
+            graph.join(following, at)
+            graph.join(pause, at)
 
 
 def add_decoys(graph: Graph, begin: int, end: int, word: int, decoys: int, costs: argparse.Namespace) -> None:
@@ -214,6 +249,9 @@ def main() -> None:
     parser.add_argument("--filler", type=float, default=0.0, help="cost of beginning a filler")
     parser.add_argument("--free", type=float, default=2.0, help="cost of a filler made of free phones")
     parser.add_argument("--free-phone", type=float, default=0.3, help="cost of each of them")
+    parser.add_argument("--variant", type=float, default=0.5, help="cost of a word, said in whatever way")
+    parser.add_argument("--phrase", type=float, default=0.5, help="cost of beginning a whole phrase")
+    parser.add_argument("--pause", type=float, default=1.5, help="cost of a pause within a whole phrase")
     parser.add_argument("--beam", type=float, default=11.0)
     parser.add_argument("--lattice-beam", type=float, default=2.0)
     parser.add_argument("--active", type=int, default=1500)
@@ -229,7 +267,9 @@ def main() -> None:
     prefix, words = vocabulary(options.commands, options.words)
     words = sorted({*words, *options.more_words.split()})
     options.not_decoys = {prefix}
-    graph, identity = build_graph(words, following, options.decoys, options)
+    own = {word for phrase in [prefix, *phrases(options.commands)[1]] for word in phrase.split()}
+    whole = [f"{prefix} {phrase}".replace(" ", JOINT) for phrase in phrases(options.commands)[1]]
+    graph, identity = build_graph(words, whole, own, following, options.decoys, options)
     out: Path = options.out
     pdf_of_phone = [0] * len(PHONE_ID)
     for name, number in PHONE_ID.items():

@@ -19,7 +19,7 @@ import pyroomacoustics
 import soundfile
 from kaldi import Layer, read_network
 from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
-from vocabulary import PDF, SILENCE, pronunciations
+from vocabulary import PDF, SILENCE, in_accents, pronunciations
 
 RATE = 16_000
 CEPSTRA = 40
@@ -92,7 +92,7 @@ def chain(text: str) -> tuple[list[int], list[list[int]], list[int]]:
     ends = [-1, 0]
     for word in text.split():
         after: list[int] = []
-        for phones in pronunciations(word):
+        for phones in in_accents(word):
             previous = ends
             for phone in phones:
                 pdfs.append(PDF[phone])

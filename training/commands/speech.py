@@ -28,7 +28,7 @@ from vocabulary import phrases, sentence, synonyms
 UNNATURAL = re.compile(
     "whisper|croak|fast_test|robo|UniRobot|serious|Demonic|Alien|Half|aunty", re.IGNORECASE
 )
-ACCENTS = ("en-us", "en-us", "en-gb", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan")
+ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan")
 FLITE = ("kal16", "awb", "slt")
 FESTIVAL = ("kal_diphone", "cmu_us_slt_arctic_hts")
 HELD_OUT_FLITE, HELD_OUT_FESTIVAL = "rms", "ked_diphone"
@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--commands", type=Path, default=Path("config/commands/en.toml"))
     parser.add_argument("--sentences", type=int, default=2400)
+    parser.add_argument("--share", type=float, default=0.6, help="of the sentences that are commands")
     parser.add_argument("--piper", type=Path, help="a piper voice (.onnx with its .onnx.json beside it)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -154,7 +155,7 @@ def main() -> None:
         print(f"{len(texts)} recordings", flush=True)
         for number in range(options.sentences):
             held_out = number % 12 == 0
-            text = sentence(rng, commands, prefix, texts)
+            text = sentence(rng, commands, prefix, texts, options.share)
             path, voice = voices.say(text, rng, held_out, number)
             add([path], text, voice, held_out, synthetic=True)
             if number % 200 == 0:

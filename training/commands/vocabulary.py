@@ -29,12 +29,16 @@ EXTRA: dict[str, list[str]] = {"facilitator": ["F AH S IH L IH T EY T ER", "F AH
 FROM_IPA = {
     "tʃ": "CH", "dʒ": "JH", "eɪ": "EY", "aɪ": "AY", "ɔɪ": "OY", "oʊ": "OW", "əʊ": "OW", "aʊ": "AW",
     "iə": "IY AH", "ɪə": "IH R", "eə": "EH R", "ʊə": "UH R", "əl": "AH L", "ɑː": "AA", "ɔː": "AO",
-    "uː": "UW", "iː": "IY", "ɜː": "ER", "oː": "AO", "ɚ": "ER", "ɹ": "R", "r": "R", "æ": "AE", "a": "AE",
+    "ʉː": "UW", "ʉ": "UW", "ʌʉ": "AW", "æʊ": "AW", "ɑə": "AA", "oə": "AO", "eː": "EY",
+    "oːɹ": "AO R", "or": "AO R", "ɜ": "ER",
+    "uː": "UW", "iː": "IY", "ɜː": "ER", "oː": "OW", "ɚ": "ER", "ɹ": "R", "r": "R", "æ": "AE", "a": "AE",
     "ʌ": "AH", "ɐ": "AH", "ə": "AH", "ɛ": "EH", "e": "EH", "ɪ": "IH", "ᵻ": "IH", "i": "IY", "ɒ": "AA",
     "ɑ": "AA", "ɔ": "AO", "o": "OW", "ʊ": "UH", "u": "UW", "ʃ": "SH", "ʒ": "ZH", "θ": "TH", "ð": "DH",
     "ŋ": "NG", "ɡ": "G", "g": "G", "ɾ": "D", "j": "Y", "x": "K", "ɬ": "L", "ʔ": "T", "h": "HH",
     **{letter: letter.upper() for letter in "bdfklmnpstvwz"},
 }  # fmt: skip
+
+ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan")
 
 # Asked of the model besides the phrases of config/commands: other ways of saying the same, numbers, answers.
 SYNONYMS = """
@@ -75,11 +79,26 @@ def pronunciations(word: str) -> tuple[tuple[str, ...], ...]:
     """From the dictionary, else from espeak-ng (which also reads numbers); empty if neither can say it."""
     if word in dictionary():
         return tuple(tuple(phones) for phones in dictionary()[word])
-    command = ["espeak-ng", "-q", "--ipa", "-v", "en-us", word]
+    phones = as_espeak_says(word, "en-us")
+    return (phones,) if phones else ()
+
+
+@cache
+def in_accents(word: str) -> tuple[tuple[str, ...], ...]:
+    """As `pronunciations`, and as it is said where an r is heard only before a vowel, in Scotland and so on.
+
+    Without them a model made from an American dictionary is half deaf to "facilitator" without its last r.
+    """
+    more = (as_espeak_says(word, accent) for accent in ACCENTS)
+    return tuple(dict.fromkeys([*pronunciations(word), *(phones for phones in more if phones)]))
+
+
+def as_espeak_says(word: str, accent: str) -> tuple[str, ...]:
+    command = ["espeak-ng", "-q", "--ipa", "-v", accent, word]
     written = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    written = re.sub("[ˈˌ]", "", written)  # stress marks part what belongs together
     pattern = "|".join(sorted(FROM_IPA, key=len, reverse=True))
-    phones = " ".join(FROM_IPA[found] for found in re.findall(pattern, written)).split()
-    return (tuple(phones),) if phones else ()
+    return tuple(" ".join(FROM_IPA[found] for found in re.findall(pattern, written)).split())
 
 
 @cache
@@ -93,11 +112,13 @@ def frequencies() -> list[tuple[str, float]]:
     return sorted(scored, key=lambda pair: -pair[1])
 
 
-def sentence(rng: np.random.Generator, commands: list[str], prefix: str, texts: list[str]) -> str:
-    """One sentence to say: a command, command words in other company, or ordinary words."""
-    kind = rng.random()
-    if kind < 0.3:
+def sentence(
+    rng: np.random.Generator, commands: list[str], prefix: str, texts: list[str], share: float
+) -> str:
+    """One sentence to say: a command (that share of them), its words in other company, or ordinary words."""
+    if rng.random() < share:
         return f"{prefix} {rng.choice(commands)}"
+    kind = rng.uniform(0.3, 1.0)
     if kind < 0.36:
         return str(rng.choice(commands))
     common = frequencies()[:6000]

@@ -92,7 +92,7 @@ def _commands(chosen: Settings) -> Finding:
         engine = load_engine(choice, phrases)
     except FacilitatorError as error:
         return _bad("spoken commands", error, "The keys do everything.")
-    text = f'{choice.name} listens for {phrases.title} ("{phrases.prefix} ..."): {choice.measured}'
+    text = f'{choice.name} listens for {phrases.title} ("{phrases.prefix} ..."): {choice.how_good}'
     never = sorted(engine.unknown_words(phrases))
     hint = f"It cannot hear: {', '.join(never)}." if never else ""
     return Finding("spoken commands", Health.GOOD, text, hint)

@@ -19,6 +19,7 @@ from voice_facilitator.app.setting_up import speaking_in
 from voice_facilitator.display.routes import Choice
 from voice_facilitator.display.server import RoomServer
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_phrases
 from voice_facilitator.hearing.process import HearingProcess, Microphone
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Part
@@ -45,6 +46,22 @@ class Chosen:
     timer_only: bool
 
 
+def spoken_commands(chosen: Chosen) -> dict[str, Any]:
+    """For the page: whether commands will be understood, with which word they begin, and how well."""
+    try:
+        setup = CommandSetup(chosen.settings.commands, chosen.protocol.language)
+        choice, phrases = choose(setup), load_phrases(setup)
+    except FacilitatorError:
+        return {"engine": ""}
+    if choice is None:
+        return {"engine": ""}
+    return {
+        "engine": choice.name,
+        "say": phrases.shown(phrases.commands[1]),
+        "measured": choice.measured.model_dump() if choice.measured else None,
+    }
+
+
 class SetupStage:
     """Shows and changes the choices until somebody is ready."""
 
@@ -61,6 +78,7 @@ class SetupStage:
         self._tests = 0
         self._devices: dict[str, list[str]] = {"input": [], "output": []}
         self._missing_models: list[str] = []
+        self._commands: dict[str, Any] = {}
         self._endings: list[threading.Thread] = []
         # The format that was asked for first: it may be a file of the user's own.
         self._known = {chosen.protocol_name: chosen.protocol}
@@ -126,6 +144,7 @@ class SetupStage:
                 self._server.speak(protocol.language, protocols.load_phrases(protocol.language))
                 self._quiet()
             self._chosen = replace(self._chosen, protocol_name=choice.protocol, protocol=protocol)
+            self._commands = spoken_commands(self._chosen)
             self._minutes = round(protocol.seconds / 60)
         if choice.minutes is not None:
             least, most = protocols.minutes_of(self._chosen.protocol)
@@ -171,9 +190,10 @@ class SetupStage:
             except FacilitatorError:
                 found = []
             self._devices[direction] = list(dict.fromkeys(found))
-        wanted = [entry for entry in models.load_manifest().model if entry.default]
+        wanted = models.load_manifest().default_encoder()
         good = (models.State.GOOD, models.State.UNCHECKED)
-        self._missing_models = [entry.name for entry in wanted if models.state_of(entry) not in good]
+        self._missing_models = [] if models.state_of(wanted) in good else [wanted.name]
+        self._commands = spoken_commands(self._chosen)
 
     def _listen(self) -> None:
         """For the level meter: the microphone that is chosen now."""
@@ -245,6 +265,7 @@ class SetupStage:
                 "speaker": chosen.settings.speaking.speaker,
                 "test": self._test,
                 "missing_models": self._missing_models,
+                "commands": self._commands,
                 "timer_only": chosen.timer_only,
                 "contacts": list(chosen.settings.session.support_contacts),
                 "problems": self._problems(),

@@ -122,7 +122,10 @@ def try_commands(
     if audio is None:
         soundcard.find(settings.hearing.microphone, "input")
     if not as_json:
-        say(f"{choice.name} listens. Make a short pause, say one of these, make another. Ctrl-C ends it.")
+        say(
+            f"{choice.name} listens: {choice.how_good}. Make a short pause, say one of these, "
+            "make another. Ctrl-C ends it."
+        )
         table = Table("Say", "What it would do")
         for command in phrases.commands:
             table.add_row(phrases.shown(command), command.does)

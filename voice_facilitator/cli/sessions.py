@@ -167,6 +167,8 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
     if wishes.audio is not None:
         source = File(wishes.audio, paced=True)
     commands = commands_of(settings, format_, say)
+    if commands is not None and commands.choice is not None:
+        say(f"{commands.choice.name} listens for spoken commands: {commands.choice.how_good}.")
     report = Report(format_)
     with counted("Preparing the announcements") as on_progress:
         live = LiveSession(

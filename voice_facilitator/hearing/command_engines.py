@@ -11,7 +11,7 @@ from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing import sphinx
 from voice_facilitator.hearing.commands import CommandEngine, CommandListener, Recognised
 from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine, try_out
-from voice_facilitator.models import Kind, ModelEntry, State, checked_path, load_manifest, state_of
+from voice_facilitator.models import Kind, Measured, ModelEntry, State, checked_path, load_manifest, state_of
 from voice_facilitator.phrases import Phrases
 from voice_facilitator.settings import CommandSettings
 
@@ -21,12 +21,23 @@ SPHINX = "pocketsphinx"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An engine. `folder`: its Vosk model; None is pocketsphinx."""
+    """An engine. `folder`: its Vosk model; None is pocketsphinx. `measured`: how well it does, if known."""
 
     name: str
     folder: Path | None = None
     rule: CommandRule | None = None
-    measured: str = "how well has not been measured here"
+    measured: Measured | None = None
+
+    @property
+    def how_good(self) -> str:
+        """In words, for who runs the program."""
+        if self.measured is None:
+            return "how well has not been measured"
+        heard, false = self.measured.heard_percent, self.measured.false_commands
+        return (
+            f"it understands {heard} of 100 commands at the first try, and took {false or 'nothing'} for a "
+            f"command in {self.measured.talk_hours:g} hours of people talking"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +105,12 @@ def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
     for entry in recognisers(language):
         if state_of(entry, _place(entry, models)) in (State.GOOD, State.UNCHECKED):
             return _choice(entry, models)
-    if language == sphinx.LANGUAGE:
-        return Choice(SPHINX)
     raise _no_engine_for(language)
 
 
 def _choice(entry: ModelEntry, models: Path | None) -> Choice:
-    choice = Choice(entry.name, checked_path(entry, _place(entry, models)), CommandRule(**entry.decision))
-    return replace(choice, measured=entry.measured) if entry.measured else choice
+    folder = checked_path(entry, _place(entry, models))
+    return Choice(entry.name, folder, CommandRule(**entry.decision), entry.measured)
 
 
 def _place(entry: ModelEntry, models: Path | None) -> Path | None:

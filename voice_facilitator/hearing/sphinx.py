@@ -3,6 +3,9 @@
 A grammar alone rejects nothing: it returns one of its phrases for nearly any sound. So each utterance is
 decoded twice, once with the phrases and once with a loop of all phones (with a phone trigram), and the score
 is by how much the phrase explains the sound better than the free phones do.
+
+For comparison and for who chooses it: it understands people close to the microphone better than our own small
+model does, but takes far too much talk for commands (benchmarks/commands.py).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.commands import Recognised
 from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.phrases import Phrases
@@ -28,8 +32,16 @@ class SphinxEngine:
     name = "pocketsphinx"
 
     def __init__(self) -> None:
-        import pocketsphinx  # noqa: PLC0415  # its models take a third of a second to load
-
+        """Raises FacilitatorError `engine-missing`."""
+        try:
+            import pocketsphinx  # noqa: PLC0415  # only by who chose it, and not everybody has it
+        except ImportError as error:
+            raise FacilitatorError(
+                "engine-missing",
+                "pocketsphinx is not installed.",
+                'Run: pip install "voice-facilitator[pocketsphinx]", or choose another engine.',
+                exit_code=ExitCode.NO_ENGINE,
+            ) from error
         self._sphinx: Any = pocketsphinx
         folder = Path(pocketsphinx.get_model_path()) / "en-us"
         self._decoder: Any = pocketsphinx.Decoder(

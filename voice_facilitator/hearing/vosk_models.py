@@ -7,10 +7,12 @@ that recognises is thrown away unread.
 
 from __future__ import annotations
 
+import atexit
 import json
 import struct
 import subprocess
 import sys
+import weakref
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ _TRY_OUT_SECONDS = 60.0
 _TRY_OUT = """import sys, vosk
 vosk.SetLogLevel(-1)
 vosk.KaldiRecognizer(vosk.Model(model_path=sys.argv[1]), 16000, '["[unk]"]').AcceptWaveform(bytes(32000))"""
+_FILLER = "[unk]"  # whatever is not in the grammar
 _ALTERNATIVES = 8  # word sequences looked at; the phrase is hardly ever found further down
 
 # A grammar at run time needs the graph in two parts: with HCLG.fst alone it kills the process.
@@ -44,7 +47,18 @@ GRAMMAR_FILES = (
     ("graph/HCLr.fst", "HCLr.fst"),
     ("graph/Gr.fst", "Gr.fst"),
 )
+_WORD_FILES = (("graph/words.txt", "words.txt"),)
 SPEAKER_FILES = (("mfcc.conf",), ("final.ext.raw",), ("mean.vec",), ("transform.mat",))
+
+
+_loaded: weakref.WeakSet[VoskEncoder | VoskEngine] = weakref.WeakSet()
+
+
+@atexit.register
+def _let_go() -> None:
+    """Free the models while vosk is whole: at the very end it trips over its own remains, and says so."""
+    for each in list(_loaded):
+        each.__dict__.clear()
 
 
 class VoskEncoder:
@@ -74,6 +88,7 @@ class VoskEncoder:
                 exit_code=ExitCode.NO_MODEL,
             ) from error
         self._vosk: Any = vosk
+        _loaded.add(self)
 
     def encode(self, windows: Floats, starts: NDArray[np.int64] | None = None) -> Floats:
         """See `SpeakerEncoder.encode`."""
@@ -125,29 +140,36 @@ class VoskEngine:
         vosk.SetLogLevel(-1)
         try:
             self._model = vosk.Model(model_path=str(folder))
-            vosk.KaldiRecognizer(self._model, RATE, '["[unk]"]')  # finds what the model alone does not
+            vosk.KaldiRecognizer(self._model, RATE, f'["{_FILLER}"]')  # finds what the model alone does not
         except Exception as error:  # vosk raises bare Exception
             raise _cannot_load(folder, name) from error
         self._vosk: Any = vosk
         self._grammar: frozenset[str] = frozenset()
+        self._said: dict[str, str] = {}  # entries of the grammar, with the phrases they stand for
         self._recogniser: Any = None
+        _loaded.add(self)
 
     @staticmethod
     def check(folder: Path, name: str) -> None:
         """Look at the files before vosk does. Raises FacilitatorError `model-missing` or `model-damaged`."""
-        check_folder(folder, GRAMMAR_FILES, name)
+        check_folder(folder, (*GRAMMAR_FILES, *_WORD_FILES), name)
         for choices in GRAMMAR_FILES[2:]:
-            _check_graph(next(folder / file for file in choices if (folder / file).is_file()), name)
+            _check_graph(_first(folder, choices), name)
+        words = _first(folder, *_WORD_FILES)
+        if not any(line.startswith(f"{_FILLER} ".encode()) for line in words.read_bytes().splitlines()):
+            raise _damaged(words, name)  # without the filler everything would be one of our phrases
 
     def unknown_words(self, phrases: Phrases) -> set[str]:
         """See `CommandEngine`."""
-        return {word for word in phrases.words() if self._model.vosk_model_find_word(word) < 0}
+        return {word for word in phrases.words() if not self._knows(word)}
 
     def recognise(self, samples: Floats, texts: frozenset[str]) -> Recognised:
         """See `CommandEngine`."""
         if texts != self._grammar or self._recogniser is None:
             # Another grammar while sound runs kills the process: each gets a recogniser of its own.
-            grammar = json.dumps([*sorted(texts), "[unk]"], ensure_ascii=False)
+            self._said = self._entries(texts)
+            others = {text.split()[0] for text in texts} - self._said.keys()  # the prefix, and then anything
+            grammar = json.dumps([*sorted({*self._said, *others}), _FILLER], ensure_ascii=False)
             self._recogniser = self._vosk.KaldiRecognizer(self._model, RATE, grammar)
             self._recogniser.SetMaxAlternatives(_ALTERNATIVES)
             self._grammar = texts
@@ -155,11 +177,19 @@ class VoskEngine:
         found = json.loads(self._recogniser.FinalResult()).get("alternatives", [])
         # The grammar becomes a bigram: its words can come back in any order, so only whole phrases count.
         for alternative in found:
-            text, confidence = alternative["text"], alternative["confidence"]
-            if text in texts:
+            text, confidence = self._said.get(alternative["text"]), alternative["confidence"]
+            if text is not None:
                 behind = found[0]["confidence"] - confidence
                 return Recognised(text, self._rule.score(behind, confidence * RATE / len(samples)))
         return Recognised("")
+
+    def _entries(self, texts: frozenset[str]) -> dict[str, str]:
+        """Each phrase as it stands in the grammar: one word where the model knows it as one, as ours does."""
+        whole = {text: text.replace(" ", "_") for text in texts}
+        return {entry if self._knows(entry) else text: text for text, entry in whole.items()}
+
+    def _knows(self, word: str) -> bool:
+        return bool(self._model.vosk_model_find_word(word) >= 0)
 
 
 def try_out(folder: Path, name: str) -> None:
@@ -204,12 +234,20 @@ def _check_graph(path: Path, name: str) -> None:
     except struct.error:  # too short
         pass
     if not good:
-        raise FacilitatorError(
-            "model-damaged",
-            f"{path} is damaged or cut off.",
-            f"Remove the folder and run: voice-facilitator models fetch {name}",
-            exit_code=ExitCode.NO_MODEL,
-        )
+        raise _damaged(path, name)
+
+
+def _damaged(path: Path, name: str) -> FacilitatorError:
+    return FacilitatorError(
+        "model-damaged",
+        f"{path} is damaged or cut off.",
+        f"Remove the folder and run: voice-facilitator models fetch {name}",
+        exit_code=ExitCode.NO_MODEL,
+    )
+
+
+def _first(folder: Path, choices: tuple[str, ...]) -> Path:
+    return next(folder / file for file in choices if (folder / file).is_file())
 
 
 def check_folder(folder: Path, needed: tuple[tuple[str, ...], ...], name: str) -> None:

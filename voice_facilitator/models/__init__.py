@@ -9,6 +9,7 @@ from voice_facilitator.models.fetch import Progress, fetch
 from voice_facilitator.models.manifest import (
     Kind,
     Manifest,
+    Measured,
     ModelEntry,
     State,
     checked_path,
@@ -17,6 +18,6 @@ from voice_facilitator.models.manifest import (
 )
 
 __all__ = [
-    "Kind", "Manifest", "ModelEntry", "Progress", "State",
+    "Kind", "Manifest", "Measured", "ModelEntry", "Progress", "State",
     "checked_path", "fetch", "load_manifest", "state_of",
 ]  # fmt: skip

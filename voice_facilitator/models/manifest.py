@@ -27,6 +27,16 @@ _Hash = Field(default="", pattern=r"^([0-9a-f]{64})?$")
 _SafeName = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
+class Measured(BaseModel):
+    """How well a recogniser of commands does, from `benchmarks/commands.py`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    heard_percent: int = Field(ge=0, le=100)  # commands understood at first try, said in simulated rooms
+    false_commands: int = Field(ge=0)  # in `talk_hours` of people's speech without a command
+    talk_hours: float = Field(gt=0)
+
+
 class ModelEntry(BaseModel):
     """One entry of `models/manifest.toml`; the comment there says what the fields mean."""
 
@@ -47,7 +57,7 @@ class ModelEntry(BaseModel):
     member: str = ""
     member_sha256: str = _Hash
     file_sha256: str = _Hash
-    measured: str = ""  # how good it is, for people; from a benchmark
+    measured: Measured | None = None
     cohort: str = ""  # shipped file with other voices through this encoder
     decision: dict[str, float] = Field(default_factory=dict)  # constants that belong to this encoder
 

@@ -32,11 +32,19 @@ export function take(state, role) {
   place("test").textContent = state.test === "idle" ? "" : say(`setup.test.${state.test}`);
   field("timer_only").checked = state.timer_only;
   place("consent").textContent = say(state.timer_only ? "consent.timer-only" : "consent");
+  place("commands").textContent = commands(state.commands);
   list(place("plan"), state.phases.map(([title, seconds]) => `${title}, ${short(seconds)}`));
   list(place("contacts"), state.contacts.length ? state.contacts : [say("setup.no-contacts")]);
   list(place("problems"), state.problems.map((key) => say(key, { models: state.missing_models.join(", ") })));
   page.querySelector(".problems").hidden = state.problems.length === 0;
   page.querySelector("[data-do=ready]").disabled = state.problems.length > 0;
+}
+
+function commands({ engine, say: phrase, measured }) {
+  if (!engine) return say("setup.commands.none");
+  if (!measured) return say("setup.commands.unmeasured", { say: phrase, engine });
+  const { heard_percent: heard, talk_hours: hours, false_commands: wrong } = measured;
+  return say("setup.commands", { say: phrase, engine, heard, hours, false: wrong });
 }
 
 function drawProtocols(state) {
