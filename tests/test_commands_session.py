@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests import plays
 from tests.spoken import room
+from voice_facilitator import phrases, protocols
 from voice_facilitator.app.eventlog import EventLog
 from voice_facilitator.app.replay import Replay
 from voice_facilitator.app.setting_up import commands_of, new_session, wording_of
@@ -17,8 +21,8 @@ from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import ArraySource, Floats
 from voice_facilitator.protocols import load
 from voice_facilitator.session import events as ev
-from voice_facilitator.session.events import VOICE
-from voice_facilitator.settings import load_settings
+from voice_facilitator.session.events import VOICE, Action
+from voice_facilitator.settings import Settings, load_settings
 
 
 def replay(sound: Floats) -> list[dict[str, Any]]:
@@ -64,6 +68,46 @@ def test_what_was_understood_is_said_before_anything_else_about_it() -> None:
 def test_the_time_to_object_runs_from_the_end_of_that_sentence_on() -> None:
     heard = plays.play(spoken("0 begin\n 0 silence\n 250 next\n 267 undo"), until=268, voice_seconds=6.0)
     assert heard.only("phase", after=251) == ["267 phase case (undo)"]
+
+
+def test_what_was_not_understood_is_told_on_the_display_only() -> None:
+    timeline = [
+        *spoken("0 begin\n 0 silence\n 250 next"),
+        (252.0, ev.NotUnderstood()),
+        (290.0, ev.NotUnderstood()),
+    ]
+    heard = plays.play(timeline, until=298)
+    assert heard.only("say", after=289) == []
+    assert ["did not understand" in line for line in heard.only("show", after=251)] == [True]
+    assert heard.only("show", after=251)[0].startswith("290 ")
+
+
+@pytest.mark.parametrize("language", phrases.languages())
+def test_whatever_the_program_tells_people_to_say_can_be_said(language: str) -> None:
+    wording = protocols.load_wording({"en": "en-gb"}.get(language, language))
+    own = phrases.load(language)
+    told = {
+        said.replace("{timer_only}", own.shown_for(Action.TIMER_ONLY))
+        for sentence in wording.sentences.values()
+        for said in re.findall(r"\{prefix\}, ([a-zäöüß{}_ ]+)", sentence)
+    }
+    assert len(told) == 3
+    assert told <= {text.removeprefix(f"{own.prefix} ") for text in own.sayable(frozenset(Action))}
+
+
+def test_the_welcome_tells_only_what_is_understood() -> None:
+    settings = load_settings()
+
+    def welcome(name: str, settings: Settings) -> str:
+        protocol = load(name)
+        return wording_of(settings, protocol).fill(protocol.phases[0].announcement)
+
+    assert "say: facilitator, timer only. Or press T." in welcome("balint-45", settings)
+    deaf = settings.model_copy(update={"commands": settings.commands.model_copy(update={"engine": "none"})})
+    for told in (welcome("balint-45", deaf), welcome("balint-45-de", deaf)):
+        assert "acilitator, " not in told
+        assert "oderator, " not in told
+        assert " T." in told
 
 
 def test_a_key_is_not_explained() -> None:

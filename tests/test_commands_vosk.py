@@ -20,12 +20,14 @@ from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.hearing.process import Array, HearingProcess
 from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine
 from voice_facilitator.models import load_manifest
-from voice_facilitator.session.events import VOICE, Action, Input, Request
+from voice_facilitator.session.events import VOICE, Action, Input, NotUnderstood, Request
 from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings()
 ENGLISH = phrases.load("en")
 NEXT, TIME_LEFT = "facilitator, next phase", "facilitator, how long is left"
+# what our own announcements tell people to say
+TOLD = ("timer only", Action.TIMER_ONLY), ("undo", Action.UNDO), ("yes", Action.YES)
 ALL = frozenset(Action)
 
 
@@ -40,12 +42,12 @@ def engine() -> VoskEngine:
     return VoskEngine(folder(), "test", CommandRule(**load_manifest().find("commands-en").decision))
 
 
-def heard(sound: Floats, allowed: frozenset[Action] = ALL, own_voice: bool = False) -> list[Request]:
+def heard(sound: Floats, allowed: frozenset[Action] = ALL, own_voice: bool = False) -> list[Input]:
     """What a listener makes of a sound, the real voice activity before it."""
     activity = VoiceActivity(SETTINGS.hearing.speech_threshold, SETTINGS.hearing.speech_hold_seconds)
     listener = CommandListener(SETTINGS.commands, engine(), ENGLISH, activity.hold_seconds)
     listener.allow(allowed)
-    found = []
+    found: list[Input] = []
     for begin in range(0, len(sound) - CHUNK + 1, CHUNK):
         chunk = sound[begin : begin + CHUNK]
         request = listener.hear(chunk, speech=activity.step(chunk), own_voice=own_voice)
@@ -64,8 +66,14 @@ def test_people_may_talk_before_and_after() -> None:
     assert heard(room(0.5, talk, 0.9, NEXT, 1.0, talk, 1.0)) == [Request(Action.NEXT, VOICE)]
 
 
-def test_what_is_not_allowed_is_not_heard() -> None:
-    assert heard(room(1.0, NEXT, 1.0), ALL - {Action.NEXT}) == []
+@pytest.mark.parametrize(("text", "action"), TOLD)
+def test_what_we_tell_people_to_say_is_understood(text: str, action: Action) -> None:
+    allowed = frozenset({action, Action.NEXT, Action.PAUSE, Action.TIME_LEFT})
+    assert heard(room(0.6, f"facilitator, {text}", 0.8), allowed) == [Request(action, VOICE)]
+
+
+def test_what_is_not_allowed_is_not_done_and_the_display_may_say_so() -> None:
+    assert heard(room(1.0, NEXT, 1.0), frozenset({Action.UNDO, Action.YES})) == [NotUnderstood()]
     assert heard(room(1.0, NEXT, 1.0), frozenset()) == []
 
 
@@ -104,7 +112,7 @@ def test_another_grammar_between_two_utterances_does_not_kill_it() -> None:
 def test_it_is_heard_by_the_hearing_process_and_only_the_request_leaves() -> None:
     events: queue.Queue[Input] = queue.Queue()
     chosen = SETTINGS.commands.model_copy(update={"engine": str(folder())})
-    sound = np.concatenate([quiet(6.0), room(TIME_LEFT), quiet(4.0)])
+    sound = np.concatenate([quiet(2.0), room(TIME_LEFT), quiet(4.0)])
     hearing = HearingProcess(
         Array(sound), SETTINGS.hearing, events.put, commands=CommandSetup(chosen, "en-gb")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,13 @@ def test_every_session_says_it_at_the_beginning_and_at_the_end(name: str) -> Non
     protocol = protocols.load(name)
     language = protocol.language.split("-")[0]
     listens, keeps_nothing, deleted = SAID[language]
-    welcome = " ".join(protocol.phases[0].announcement.split())
+    known = phrases.load(language)
+    wording = replace(
+        protocols.load_wording(protocol.language),
+        prefix=known.prefix,
+        timer_only=known.shown_for(Action.TIMER_ONLY),
+    )
+    welcome = wording.fill(protocol.phases[0].announcement)
     assert re.search(listens, welcome)
     assert keeps_nothing in welcome
     assert deleted in protocol.goodbye

@@ -94,8 +94,8 @@ def test_the_shipped_protocols_keep_the_frame(name: str) -> None:
     assert shipped_one.language == ("de" if name.endswith("-de") else "en-gb")
     assert shipped_one.phases[0].name == "welcome"
     welcome = shipped_one.phases[0].announcement
-    english = ("stays here", "stay silent", "leave at any time", "Nothing is recorded", "timer only")
-    german = ("bleibt hier", "schweigen", "jederzeit gehen", "Nichts wird aufgenommen", "nur die Zeit")
+    english = ("stays here", "stay silent", "leave at any time", "Nothing is recorded", "{opt_out}")
+    german = ("bleibt hier", "schweigen", "jederzeit gehen", "Nichts wird aufgenommen", "{opt_out}")
     for words in german if name.endswith("-de") else english:
         assert words in " ".join(welcome.split())
     assert "{contacts}" in shipped_one.phases[-1].announcement
@@ -177,8 +177,8 @@ text = 7
     assert found == [
         'mine.toml: "language" is missing.',
         'mine.toml, line 2: "langauge" is not known here. Did you mean "language"?',
-        "mine.toml, line 3: goodbye: {minuts} cannot be filled in; known here: {minutes}, {contacts} "
-        '(it is "Bye {minuts}.").',
+        "mine.toml, line 3: goodbye: {minuts} cannot be filled in; known here: {minutes}, {contacts}, "
+        '{opt_out} (it is "Bye {minuts}.").',
         "mine.toml, line 5: phase.name: use small letters, digits and hyphens only, such as last-word "
         '(it is "Last Word").',
         'mine.toml, line 6: phase.title must not be empty (it is "").',

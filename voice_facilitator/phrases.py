@@ -70,6 +70,10 @@ class Phrases:
         texts = (text for command in self.commands for text in command.texts)
         return {word for text in (self.prefix, *texts) for word in text.split()}
 
+    def shown_for(self, action: Action) -> str:
+        """What to say for an action, without the prefix."""
+        return next(command.texts[0] for command in self.commands if command.action is action)
+
     def shown(self, command: Command) -> str:
         """How the documentation writes a command."""
         return f"{self.prefix.capitalize()}, {command.texts[0]}"

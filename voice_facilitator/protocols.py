@@ -230,6 +230,7 @@ _WORDING_GAPS: dict[str, tuple[str, ...]] = {
     "understood.repeat": ("phase", "prefix"),
     "understood.end": ("prefix",),
     "ask-end.voice": ("prefix",),
+    "opt-out.voice": ("prefix", "timer_only"),
     "restarted": ("left",),
 }
 _PHRASE_GAPS: dict[str, tuple[str, ...]] = {

@@ -151,7 +151,7 @@ def build(
     intrusion = (0.0, 0.0)
     at = start = _LEAD_SECONDS
     for phase in protocol.phases:
-        text = " ".join(phase.announcement.format(minutes=wording.minutes(0), contacts="").split())
+        text = wording.fill(phase.announcement)
         at += announcement_seconds(text)
         own = [(turn, sound) for turn, sound in zip(turns, dry, strict=True) if turn.phase == phase.name]
         if own:

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from voice_facilitator import protocols
 from voice_facilitator.app.report import clock
+from voice_facilitator.app.setting_up import wording_of
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
@@ -35,14 +35,13 @@ class Line:
 
 def lines(protocol: Protocol, settings: Settings) -> list[Line]:
     """Everything a session of this protocol announces as planned, in order."""
-    wording = protocols.load_wording(protocol.language)
+    wording = wording_of(settings, protocol)
     contacts = tuple(settings.session.support_contacts)
-    said = wording.say("contacts", contacts="; ".join(contacts)) if contacts else ""
     found: list[Line] = []
     at = 0.0
 
     def add(phase: Phase, when: Seconds, kind: CueKind, text: str, seconds: Seconds) -> None:
-        filled = " ".join(text.format(minutes=wording.minutes(seconds), contacts=said).split())
+        filled = wording.fill(text, seconds=seconds, contacts=contacts)
         found.append(Line(when, phase.name, kind.value, filled))
 
     for phase in protocol.phases:

@@ -10,6 +10,7 @@ from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import command_engines
 from voice_facilitator.hearing.command_engines import CommandSetup
 from voice_facilitator.session import Policy, Protocol, Session, Wording
+from voice_facilitator.session.events import Action
 from voice_facilitator.settings import Settings, SpeakingSettings
 
 
@@ -26,13 +27,17 @@ def commands_of(
 
 
 def wording_of(settings: Settings, protocol: Protocol) -> Wording:
-    """The sentences in the language of a protocol, with the prefix word of spoken commands."""
+    """The sentences in the language of a protocol, with the spoken commands that are understood here."""
     wording = protocols.load_wording(protocol.language)
+    setup = CommandSetup(settings.commands, protocol.language)
     try:
-        phrases = command_engines.load_phrases(CommandSetup(settings.commands, protocol.language))
-    except FacilitatorError:  # a language without commands: nobody is told to say one
+        phrases = command_engines.load_phrases(setup)
+        wording = replace(wording, prefix=phrases.prefix)
+        if command_engines.choose(setup) is None:
+            return wording
+    except FacilitatorError:  # nobody is told to say what is not understood
         return wording
-    return replace(wording, prefix=phrases.prefix)
+    return replace(wording, timer_only=phrases.shown_for(Action.TIMER_ONLY))
 
 
 def speaking_in(settings: SpeakingSettings, language: str) -> SpeakingSettings:

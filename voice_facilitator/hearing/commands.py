@@ -17,7 +17,7 @@ from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS
 from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.phrases import Phrases
 from voice_facilitator.privacy.memory import move, private_zeros
-from voice_facilitator.session.events import Action, Request
+from voice_facilitator.session.events import Action, NotUnderstood, Request
 from voice_facilitator.settings import CommandSettings
 
 _LEAD_CHUNKS = 10  # 0.3 s before the first sound: a soft "f" lies before the detector's first chunk
@@ -30,11 +30,12 @@ class Recognised:
     """What an engine made of an utterance.
 
     text: the phrase, or empty. score: 0 is the engine's own limit between a command and anything else,
-    higher is surer.
+    higher is surer. begins: the word of the phrases with which it most likely begins, or empty.
     """
 
     text: str
     score: float = 0.0
+    begins: str = ""
 
 
 class CommandEngine(Protocol):
@@ -102,7 +103,7 @@ class CommandListener:
         self._drop()
         self._lead[:] = 0
 
-    def hear(self, chunk: Floats, *, speech: bool, own_voice: bool) -> Request | None:
+    def hear(self, chunk: Floats, *, speech: bool, own_voice: bool) -> Request | NotUnderstood | None:
         """One chunk (float32 [512]). own_voice: we are speaking, or the room still rings with it."""
         if own_voice:
             self._drop()
@@ -142,7 +143,7 @@ class CommandListener:
             if self._spoken > self._longest:
                 self._drop()
 
-    def _end(self) -> Request | None:
+    def _end(self) -> Request | NotUnderstood | None:
         if not self._recording or not self._sayable or self._spoken < self._shortest:
             self._drop()
             return None
@@ -157,7 +158,9 @@ class CommandListener:
         counts = phrase is not None and heard.score >= self._margin
         if self._on_heard is not None:
             self._on_heard(heard, counts)
-        return phrase.request if phrase is not None and counts else None
+        if phrase is not None and counts:
+            return phrase.request
+        return NotUnderstood() if heard.begins == self._phrases.prefix else None
 
     def _drop(self) -> None:
         self._sound[: self._count * CHUNK] = 0

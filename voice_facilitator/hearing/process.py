@@ -31,6 +31,7 @@ from voice_facilitator.session.events import (
     Forget,
     Input,
     Listen,
+    NotUnderstood,
     Part,
     PartBack,
     PartLost,
@@ -47,7 +48,7 @@ _START_SECONDS = 60.0  # a slow small computer reading its models from a card
 _HANG_SECONDS = 8.0  # without a sign of life
 _BACKOFF_SECONDS = (0.2, 1.0, 3.0, 10.0, 30.0)
 _STEADY_SECONDS = 300.0  # having run so long, a crash counts as the first one again
-_MAY_CROSS = (SpeakerChanged, PresenterEvidence, EnrolmentChanged, PartLost, PartBack, Request)
+_MAY_CROSS = (SpeakerChanged, PresenterEvidence, EnrolmentChanged, PartLost, PartBack, Request, NotUnderstood)
 
 
 @dataclass(slots=True)

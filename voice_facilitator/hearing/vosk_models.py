@@ -38,6 +38,7 @@ _TRY_OUT_SECONDS = 60.0
 _TRY_OUT = """import sys, vosk
 vosk.SetLogLevel(-1)
 vosk.KaldiRecognizer(vosk.Model(model_path=sys.argv[1]), 16000, '["[unk]"]').AcceptWaveform(bytes(32000))"""
+_JOINT = "_"  # a phrase that a model knows as one word
 _FILLER = "[unk]"  # whatever is not in the grammar
 _ALTERNATIVES = 8  # word sequences looked at; the phrase is hardly ever found further down
 
@@ -175,17 +176,19 @@ class VoskEngine:
             self._grammar = texts
         self._recogniser.AcceptWaveform((samples * 32767).astype(np.int16).tobytes())
         found = json.loads(self._recogniser.FinalResult()).get("alternatives", [])
+        begins = found[0]["text"].split(" ")[0].split(_JOINT)[0] if found else ""
         # The grammar becomes a bigram: its words can come back in any order, so only whole phrases count.
         for alternative in found:
             text, confidence = self._said.get(alternative["text"]), alternative["confidence"]
             if text is not None:
                 behind = found[0]["confidence"] - confidence
-                return Recognised(text, self._rule.score(behind, confidence * RATE / len(samples)))
-        return Recognised("")
+                score = self._rule.score(behind, confidence * RATE / len(samples))
+                return Recognised(text, score, begins)
+        return Recognised("", 0.0, begins)
 
     def _entries(self, texts: frozenset[str]) -> dict[str, str]:
         """Each phrase as it stands in the grammar: one word where the model knows it as one, as ours does."""
-        whole = {text: text.replace(" ", "_") for text in texts}
+        whole = {text: text.replace(" ", _JOINT) for text in texts}
         return {entry if self._knows(entry) else text: text for text, entry in whole.items()}
 
     def _knows(self, word: str) -> bool:

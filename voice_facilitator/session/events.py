@@ -100,6 +100,11 @@ class Tick(Input):
 
 
 @dataclass(frozen=True, slots=True)
+class NotUnderstood(Input):
+    """Somebody spoke to the program by its name, and it was nothing that can be asked for now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request(Input):
     """Somebody asks for something.
 

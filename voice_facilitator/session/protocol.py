@@ -115,15 +115,21 @@ class Wording:
     language: str
     sentences: dict[str, str] = field(default_factory=dict)
     prefix: str = "facilitator"  # with which spoken commands begin
+    timer_only: str = ""  # what to say for it; empty where no commands are understood
 
     def say(self, key: str, **values: str) -> str:
         """The sentence for `key` with its gaps filled. Raises KeyError for a key the file lacks."""
         return self.sentences[key].format(prefix=self.prefix, **values)
 
     def fill(self, text: str, *, seconds: Seconds = 0.0, contacts: tuple[str, ...] = ()) -> str:
-        """A protocol's sentence on one line, with its `{minutes}` and `{contacts}` filled in."""
-        said = self.say("contacts", contacts="; ".join(contacts)) if contacts else ""
-        return " ".join(text.format(minutes=self.minutes(seconds), contacts=said).split())
+        """A protocol's sentence on one line, with `{minutes}`, `{contacts}` and `{opt_out}` filled in."""
+        gaps = {"minutes": self.minutes(seconds), "contacts": "", "opt_out": ""}
+        if contacts:
+            gaps["contacts"] = self.say("contacts", contacts="; ".join(contacts))
+        if "{opt_out}" in text:
+            by_voice = ".voice" if self.timer_only else ""
+            gaps["opt_out"] = self.say(f"opt-out{by_voice}", timer_only=self.timer_only)
+        return " ".join(text.format(**gaps).split())
 
     def minutes(self, seconds: Seconds) -> str:
         """A length in words: "6 minutes", rounded to whole minutes, under one minute in words."""

@@ -125,6 +125,9 @@ class Session:
                 requests.apply(self._core, event)
             case _ if self.ended:
                 pass
+            case ev.NotUnderstood():
+                if self._core.state.now >= self._core.state.line_until:  # hides nothing that people read
+                    self._core.show(self._core.wording.say("not-understood"))
             case ev.SpeakerChanged():
                 self._heard(event.who)
             case ev.PresenterEvidence():
