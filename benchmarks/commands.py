@@ -19,7 +19,7 @@ import argparse
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -43,7 +43,7 @@ _NUMBERS = {
     "25": "twenty five", "30": "thirty", "45": "forty five", "50": "fifty", "75": "seventy five",
     "100": "one hundred",
 }  # fmt: skip
-MARGINS = (-0.4, -0.2, 0.0, 0.2, 0.4)
+MARGINS = (-1.0, -0.5, 0.0, 0.5)
 ALL = frozenset(Action)
 
 
@@ -137,34 +137,64 @@ def announcements(settings: Settings, pause: float = 1.5) -> rooms.Clip:
     return rooms.Clip("announcements", np.concatenate(sounds))
 
 
+class Table:
+    """Rows of figures with a column for each engine, as docs/commands.md shows them."""
+
+    def __init__(self, engines: list[CommandEngine]) -> None:
+        self._names = [engine.name for engine in engines]
+        print(f"\n| | {' | '.join(self._names)} |\n|---|{'---|' * len(self._names)}")
+
+    def row(self, title: str, figures: Callable[[str], str]) -> None:
+        print(f"| {title} | {' | '.join(figures(name) for name in self._names)} |", flush=True)
+
+
 def hits(bench: Bench, clips: Iterable[rooms.Clip], title: str) -> None:
     """Share of the commands understood at first try, and what else was understood."""
     phrases = bench.phrases.sayable(ALL)
     found: list[tuple[rooms.Clip, Heard | None]] = []
-    stray = 0
     for clip in clips:
-        heard = bench.hear(clip)
-        own = [h for h in heard if clip.end < h.at < clip.end + 2.0]
-        stray += len(heard) - len(own)
+        own = [h for h in bench.hear(clip) if clip.end < h.at < clip.end + 2.0]
         found.append((clip, own[0] if own else None))
     late = [h.at - clip.end for clip, h in found if h is not None]
     print(f"\n## {title}: {len(found)} commands, {len(late)} came through as an utterance of their own")
     print(f"handed over {np.median(late):.2f} s after the last sound (95 %: {np.percentile(late, 95):.2f} s)")
-    for engine in bench.everyone.engines:
-        for margin in MARGINS:
-            right = wrong = 0
-            kinds: dict[str, list[bool]] = defaultdict(list)
-            for clip, heard in found:
-                answer = heard.answers[engine.name] if heard else Recognised("")
-                meant = phrases[clip.text]
-                got = phrases.get(answer.text) if answer.score >= margin else None
-                same = got is not None and (got.action, got.seconds) == (meant.action, meant.seconds)
-                right, wrong = right + same, wrong + (got is not None and not same)
-                kinds[clip.name.split("/")[0]].append(same)
-            by = ", ".join(f"{kind} {np.mean(oks):.0%}" for kind, oks in sorted(kinds.items()))
-            print(
-                f"{engine.name:16} margin {margin:+.1f}: hits {right / len(found):6.1%}, wrong {wrong} ({by})"
-            )
+    table = Table(bench.everyone.engines)
+
+    def understood(name: str, clip: rooms.Clip, heard: Heard | None, margin: float) -> bool | None:
+        """None: taken for another command."""
+        answer = heard.answers[name] if heard else Recognised("")
+        got = phrases.get(answer.text) if answer.score >= margin else None
+        meant = phrases[clip.text]
+        if got is None:
+            return False
+        return True if (got.action, got.seconds) == (meant.action, meant.seconds) else None
+
+    def share(some: list[tuple[rooms.Clip, Heard | None]], margin: float = 0.0) -> Callable[[str], str]:
+        def figures(name: str) -> str:
+            answers = [understood(name, clip, heard, margin) for clip, heard in some]
+            return f"{sum(a is True for a in answers) / len(answers):.0%} of {len(answers)}"
+
+        return figures
+
+    table.row("understood at first try", share(found))
+    table.row(
+        "taken for another command",
+        lambda name: str(sum(understood(name, clip, heard, 0.0) is None for clip, heard in found)),
+    )
+    kinds: dict[str, Callable[[rooms.Clip], bool]] = {
+        "under 2 m": lambda clip: clip.metres < 2,
+        "2 m and more": lambda clip: clip.metres >= 2,
+        "people talk before and after": lambda clip: clip.talk,
+        "nobody talks": lambda clip: not clip.talk,
+    }
+    for engine in sorted({clip.name.split("/")[0] for clip, _ in found}):
+        kinds[f"voices of {engine}"] = lambda clip, engine=engine: clip.name.split("/")[0] == engine  # type: ignore[misc]
+    kinds["voices that training never heard"] = lambda clip: rooms.is_new(clip.name)
+    for kind, belongs in kinds.items():
+        if some := [pair for pair in found if belongs(pair[0])]:
+            table.row(kind, share(some))
+    for margin in MARGINS:
+        table.row(f"margin {margin:+.1f}", share(found, margin))
 
 
 def false_commands(bench: Bench, clips: Iterable[rooms.Clip]) -> None:
@@ -175,23 +205,24 @@ def false_commands(bench: Bench, clips: Iterable[rooms.Clip]) -> None:
         hours[clip.name] += len(clip.sound) / RATE / 3600
         utterances[clip.name] += bench.hear(clip)
     total = sum(hours.values())
-    print(
-        f"\n## No commands: {total:.2f} hours, {sum(map(len, utterances.values()))} utterances between pauses"
-    )
-    for engine in bench.everyone.engines:
-        for margin in MARGINS:
-            counts = {
-                kind: sum(
-                    bool(h.answers[engine.name].text) and h.answers[engine.name].score >= margin for h in some
-                )
-                for kind, some in utterances.items()
-            }
-            by = ", ".join(f"{kind} {count} in {hours[kind]:.2f} h" for kind, count in counts.items())
-            print(
-                f"{engine.name:16} margin {margin:+.1f}: {sum(counts.values()) / total:6.2f} an hour ({by})"
-            )
-        share = bench.everyone.spent[engine.name] / total / 3600
-        print(f"{engine.name:16} {share:.2%} of one core, the voice activity not counted")
+    everything = [heard for some in utterances.values() for heard in some]
+    print(f"\n## No commands: {total:.2f} hours, {len(everything)} utterances between pauses")
+    table = Table(bench.everyone.engines)
+
+    def count(some: list[Heard], margin: float = 0.0) -> Callable[[str], str]:
+        def figures(name: str) -> str:
+            answers = [heard.answers[name] for heard in some]
+            return str(sum(bool(answer.text) and answer.score >= margin for answer in answers))
+
+        return figures
+
+    for kind, some in utterances.items():
+        table.row(f"false commands, {kind}, {hours[kind]:.2f} h", count(some))
+    for margin in MARGINS:
+        table.row(f"all, margin {margin:+.1f}", count(everything, margin))
+    spent = bench.everyone.spent
+    table.row("share of one core", lambda name: f"{spent[name] / total / 3600:.1%}")
+    table.row("a decision", lambda name: f"{spent[name] / max(1, len(everything)):.2f} s")
 
 
 def people(engines: list[CommandEngine], speech: Path) -> None:
