@@ -110,6 +110,13 @@ def test_the_welcome_tells_only_what_is_understood() -> None:
         assert " T." in told
 
 
+def test_there_is_time_to_object_after_a_long_announcement_that_follows() -> None:
+    heard = plays.play(spoken("0 begin\n 0 silence\n 250 next\n 285 undo"), until=286, voice_seconds=14.0)
+    assert heard.only("phase", after=251) == ["285 phase case (undo)"]
+    late = plays.play(spoken("0 begin\n 0 silence\n 250 next\n 297 undo"), until=298, voice_seconds=14.0)
+    assert late.only("phase", after=251) == []
+
+
 def test_a_key_is_not_explained() -> None:
     heard = plays.play("0 begin\n 0 silence\n 290 next", until=298)
     assert heard.only("say", after=290) == ["290 say story.start"]

@@ -12,12 +12,14 @@ import pytest
 
 from tests.spoken import quiet, room, say
 from voice_facilitator import phrases
+from voice_facilitator.app.practise import Attempt, practise
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.activity import CHUNK, VoiceActivity
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_listener
 from voice_facilitator.hearing.commands import CommandListener
 from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.hearing.process import Array, HearingProcess
+from voice_facilitator.hearing.source import ArraySource
 from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine
 from voice_facilitator.models import load_manifest
 from voice_facilitator.session.events import VOICE, Action, Input, NotUnderstood, Request
@@ -126,6 +128,17 @@ def test_it_is_heard_by_the_hearing_process_and_only_the_request_leaves() -> Non
         hearing.stop()
     assert event == Request(Action.TIME_LEFT, VOICE)
     assert hearing.counters.refused_messages == 0
+
+
+def test_practising_shows_what_was_understood_and_what_was_not() -> None:
+    attempts: list[Attempt] = []
+    sound = room(0.6, NEXT, 1.2, ("the patient came back on Monday", "rms"), 1.2, "facilitator, purple", 1.0)
+    practise(SETTINGS.hearing, CommandSetup(SETTINGS.commands, "en"), ArraySource(sound), attempts.append)
+    assert [(each.text, each.counts, each.addressed) for each in attempts] == [
+        ("facilitator next phase", True, True),
+        ("", False, False),
+        ("", False, True),
+    ]
 
 
 # ------------------------------------------------------------ models that are not right

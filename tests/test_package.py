@@ -47,5 +47,6 @@ def test_protocols_settings_and_manifest_are_inside(installed: dict[str, str]) -
 def test_the_voice_model_comes_with_it(installed: dict[str, str]) -> None:
     found = {entry["what"]: entry for entry in json.loads(call(installed, "doctor", "--json").stdout)}
     assert found["settings"]["health"] == "good"
+    assert found["spoken commands"]["health"] == "good"
     assert (Path(installed["PYTHONPATH"]) / "voice_facilitator" / "data" / "config").is_dir()
     assert call(installed, "models", "verify").returncode == 0, "nothing has to be fetched"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voice_facilitator.hearing.command_engines import CommandSetup, load_listener
+from voice_facilitator.hearing.command_engines import CommandSetup, load_listener, load_phrases
 from voice_facilitator.hearing.commands import Recognised
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import AudioSource
@@ -20,12 +20,16 @@ from voice_facilitator.settings import HearingSettings
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One utterance between pauses. text: the phrase it is most like, or empty. score: more is surer."""
+    """One utterance between pauses. text: the phrase it is most like, or empty. score: more is surer.
+
+    addressed: it begins with the prefix word.
+    """
 
     at: Seconds
     text: str
     score: float
     counts: bool
+    addressed: bool
 
 
 def practise(
@@ -35,6 +39,7 @@ def practise(
     tell: Callable[[Attempt], None],
 ) -> None:
     """Listen to `source` until it is over, with every command allowed. Raises FacilitatorError."""
+    prefix = load_phrases(setup).prefix
     heard: list[tuple[Recognised, bool]] = []
     listener = load_listener(
         setup,
@@ -47,7 +52,7 @@ def practise(
         for block in source.blocks():
             for at, _ in hearing.steps(np.asarray(block, np.float32)):
                 for recognised, counts in heard:
-                    tell(Attempt(at, recognised.text, recognised.score, counts))
+                    tell(Attempt(at, recognised.text, recognised.score, counts, recognised.begins == prefix))
                 heard.clear()
     finally:
         hearing.forget(for_good=True)

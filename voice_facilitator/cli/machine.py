@@ -116,6 +116,8 @@ def try_commands(
             print(f"understood   {attempt.text}: {meanings.get(attempt.text, '')}", flush=True)
         elif attempt.text:
             print(f"not sure     perhaps {attempt.text}; say it once more, a little slower", flush=True)
+        elif attempt.addressed:
+            print("not known    it heard its name, and then no phrase of the list", flush=True)
         else:
             print("no command   that is how it should be, if it was none", flush=True)
 

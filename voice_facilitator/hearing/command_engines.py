@@ -35,8 +35,8 @@ class Choice:
             return "how well has not been measured"
         heard, false = self.measured.heard_percent, self.measured.false_commands
         return (
-            f"it understands {heard} of 100 commands at the first try, and took {false or 'nothing'} for a "
-            f"command in {self.measured.talk_hours:g} hours of people talking"
+            f"it understands {heard} of 100 commands of synthetic voices at the first try, and took "
+            f"{false or 'nothing'} for a command in {self.measured.talk_hours:g} hours of people talking"
         )
 
 

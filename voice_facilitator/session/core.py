@@ -264,7 +264,8 @@ class Core:
         state.announced += 1
         state.speaking = state.announced
         state.speaking_until = state.now + longest(text)
-        if key == CONFIRM and state.undo is not None:  # the time to object runs from its end on
+        # The time to object runs from its end on, and from the end of what follows: we hear nobody meanwhile.
+        if state.undo is not None and (key == CONFIRM or state.undo.told):
             state.undo.told = state.announced
             state.undo.until = state.speaking_until + self.policy.undo_seconds
         state.caption = text

@@ -59,7 +59,7 @@ class Plan:
 class Undo:
     """What a request changed, to be taken back until `until`.
 
-    `told`: number of the announcement that says so, 0 as long as there is none.
+    `told`: number of the announcement that says so, or of the last one since; 0 as long as there is none.
     """
 
     action: Action
