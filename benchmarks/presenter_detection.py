@@ -1,30 +1,43 @@
 """How well the presenter is told from the others, on rendered sessions with known truth.
 
-    python benchmarks/presenter_detection.py ../shared/speech/sessions/dev --scorer ../shared/speech
+    python benchmarks/presenter_sessions.py ../shared/speech --out /tmp/rooms    # renders 25 sessions more
+    python benchmarks/presenter_detection.py ../shared/speech ../shared/speech/sessions/dev /tmp/rooms \\
+        --cache /tmp/frames --curve docs/presenter-detection.png
 
-Hears each session once, phases at their true times, the voices of its cast left out of the cohort. A flag is
-evidence of strength 1 with two seconds of speech, at most one in ten seconds, after the first 20 seconds of
-the discussion. Prints what `score_session.py` of the speech folder counts, and the share of real time.
+Each session is heard once, phases at their true times, the voices of its cast left out of the cohort. Flags
+are levels of the real reminder ladder under the shipped settings, counted by the corpus' `score_session.py`.
+In the same run: two baselines (`presenter_baselines.py`), voice groups, excerpts of real meetings, cost.
+Needs scikit-learn and `../shared/speech/requirements.txt` for GMM-UBM, matplotlib for the picture.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the hearing process does
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the hearing process does
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import contextlib
 import importlib
 import json
 import sys
-import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from voice_facilitator.hearing.pipeline import Hearing
-from voice_facilitator.hearing.source import FileSource
+from hearing_cost import SMALL_HOP_SECONDS, table
+from presenter_counts import FRAMES_HEAD, HEAD, Bench, Counts, Heard, rule
+from presenter_curves import BASE_HEAD, STRENGTHS, baseline_curves, baseline_rows, draw
+from real_meetings import meetings
+from session_frames import Analysed, Session, sessions_in
+
+from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing.encoder import Ge2eEncoder
+from voice_facilitator.hearing.pipeline import HOP_CHUNKS, Hearing
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
-from voice_facilitator.session.events import Listen, PresenterEvidence, SpeakerChanged
+from voice_facilitator.models import checked_path, load_manifest
+from voice_facilitator.session.events import EnrolmentChanged, Listen, PresenterEvidence, SpeakerChanged
 from voice_facilitator.settings import Settings, load_settings
 
 PHASES = {
@@ -34,74 +47,131 @@ PHASES = {
     "discussion": Listen(0.0, enrol=False, learn_others=False, decide=True),
     "last_word": Listen(0.0, enrol=False, learn_others=False, decide=False),
 }
-FLAG_EVERY_SECONDS = 10.0
+
+
+def hear(session: Session, heard: Analysed, model: VoiceModel, settings: Settings, hop: int) -> Heard:
+    """The decision as shipped."""
+    cohort = model.cohort.without(session.cast) if model.cohort else None
+    hearing = Hearing(settings.hearing, model.encoder, cohort, model.rule)
+    result = Heard(session)
+    phases = sorted(session.truth["phases"], key=lambda phase: phase["start"])
+    for frame in heard.frames(hop):
+        while phases and frame.time >= phases[0]["start"]:
+            hearing.listen(PHASES[phases.pop(0)["name"]])
+        for event in hearing.decide(frame):
+            match event:
+                case SpeakerChanged(who):
+                    result.speaker.append({"t": frame.time, "event": "speaker", "who": str(who)})
+                case EnrolmentChanged():
+                    result.quality = event.quality
+                case PresenterEvidence():
+                    result.evidence.append((frame.time, event, result.quality))
+                case _:
+                    pass
+    return result
+
+
+def groups(heard: list[Heard]) -> Iterable[tuple[str, list[Heard]]]:
+    """By the presenter's voice. speechocean762: English as a second language (Mandarin first)."""
+    tests: dict[str, Callable[[dict[str, Any]], bool]] = {
+        "female presenter": lambda s: (s["sex"] or "").startswith("f"),
+        "male presenter": lambda s: (s["sex"] or "").startswith("m"),
+        "native English": lambda s: s["source"] != "speechocean762",
+        "not native": lambda s: s["source"] == "speechocean762",
+        "presenter never in training": lambda s: s["source"] in {"libri-test-other", "ljspeech"},
+    }
+    for name, test in tests.items():
+        yield name, [h for h in heard if test(h.session.presenter)]
+
+
+def sets(heard: list[Heard]) -> Iterable[tuple[str, list[Heard]]]:
+    yield "dev sessions", [h for h in heard if h.session.name.startswith("dev")]
+    yield "rendered, all voices", [h for h in heard if h.session.name[0] in "AB"]
+    yield "rendered, only voices never in training", [h for h in heard if h.session.name[0] == "H"]
+    yield "40 minutes, hardly an intrusion", [h for h in heard if h.session.name[0] == "L"]
+    yield "**all**", heard
 
 
 def main() -> None:
     options = arguments()
-    sys.path.insert(0, str(options.scorer))
-    scorer = importlib.import_module("score_session")
-    limits = argparse.Namespace(collar=0.25, pause=0.6, grace=3.0)
+    if not (options.speech / "score_session.py").exists():
+        print(f"Skipped: no speech corpus at {options.speech} (it is not part of this repository).")
+        return
+    sessions = sessions_in(options.sessions)
+    if not sessions:
+        print("Skipped: no rendered sessions in these folders (render_dev.sh, presenter_sessions.py).")
+        return
+    sys.path[:0] = [str(options.speech), str(Path(__file__).parent)]
     settings = load_settings()
     model = load_voice_model(settings.hearing)
-    results = []
-    for folder in sorted(path.parent for path in options.sessions.rglob("truth.json")):
-        truth = json.loads((folder / "truth.json").read_text())
-        began = time.perf_counter()
-        events = hear(folder / "session.flac", truth, settings, model, options.strength)
-        spent = time.perf_counter() - began
-        results.append(scorer.score(truth, events, limits))
-        print(f"{folder.name}: {truth['duration'] / spent:.1f} times real time", file=sys.stderr)
-    text, summary = scorer.report(results)
-    print(text)
-    for name, rounds in (("with a round", True), ("without", False)):
-        group = [r for r in results if ("check_in" in r["frames"]) == rounds]
-        hours = sum(r["discussion_s"] for r in group) / 3600
-        false = sum(len(r["false_flags"]) for r in group)
-        print(f"false flags {name}: {false} in {hours:.2f} hours of discussion")
+    bench = Bench(importlib.import_module("score_session"), settings)
+    analysed = {s.name: Analysed.of(s, model.encoder, settings.hearing, options.cache) for s in sessions}
+    heard = [hear(s, analysed[s.name], model, settings, HOP_CHUNKS) for s in sessions]
+    hours = sum(b - a for s in sessions for a, b in [s.phase("discussion")]) / 3600
+    print(f"{len(sessions)} sessions, {hours:.2f} hours of discussion, encoder {model.encoder.name}\n")
+    print(HEAD, rule(HEAD), *(bench.row(n, h) for n, h in sets(heard) if h), sep="\n")
+    small = settings.model_copy(
+        update={"hearing": settings.hearing.model_copy(update={"hop_seconds": SMALL_HOP_SECONDS})}
+    )
+    slow = [hear(s, analysed[s.name], model, small, 2 * HOP_CHUNKS) for s in sessions]
+    print(bench.row("small machine, hop 0.4 s", slow))
+    print(*(bench.row(n, h) for n, h in groups(heard)), sep="\n")
+    print("", FRAMES_HEAD, rule(FRAMES_HEAD), sep="\n")
+    print(*(bench.frames_row(n, h) for n, h in [*sets(heard), *groups(heard)] if h), sep="\n")
+    print("\nFalse flags:", *told_false(bench.count(heard)) or ["none"], sep="\n- ")
+    curves = {"as shipped": [bench.count(heard, k) for k in STRENGTHS]}
+    encoders = [model.encoder]
+    with contextlib.suppress(FacilitatorError):
+        published = Ge2eEncoder.load(checked_path(load_manifest().find("ge2e")), "ge2e")
+        encoders.insert(0, published)
+    curves |= baseline_curves(bench, sessions, analysed, encoders, options)
+    print("\nBaselines, all sessions:\n", BASE_HEAD, rule(BASE_HEAD), *baseline_rows(curves), sep="\n")
+    print("\n" + meetings(options.speech / "meetings", encoders))
+    if options.cost:
+        print("\n" + table(sessions[0].audio, options.cost))
+    if options.curve:
+        draw(curves, options.curve)
     if options.json:
-        options.json.write_text(json.dumps(summary, indent=1))
+        options.json.write_text(json.dumps(bench.count(heard).results, indent=1))
 
 
-def hear(
-    path: Path, truth: dict[str, Any], settings: Settings, model: VoiceModel, strength: float
-) -> list[dict[str, Any]]:
-    """The scorer's events for one session."""
-    cast = {speaker["id"] for speaker in truth["speakers"]}
-    cohort = model.cohort.without(cast) if model.cohort else None
-    hearing = Hearing(settings.hearing, model.encoder, cohort, model.rule)
-    phases = sorted(truth["phases"], key=lambda phase: phase["start"])
-    discussion = next(phase for phase in phases if phase["name"] == "discussion")
-    decide_from = discussion["start"] + settings.reminders.quiet_start_seconds
-    events: list[dict[str, Any]] = []
-    last_flag = -FLAG_EVERY_SECONDS
-    for block in FileSource(path, block_seconds=10).blocks():
-        for at, found in hearing.steps(block):
-            while phases and at >= phases[0]["start"]:
-                hearing.listen(PHASES[phases.pop(0)["name"]])
-            for event in found:
-                match event:
-                    case SpeakerChanged(who):
-                        events.append({"t": at, "event": "speaker", "who": str(who)})
-                    case PresenterEvidence() if (
-                        event.strength >= strength
-                        and event.speech_seconds >= settings.reminders.least_speech_seconds
-                        and decide_from <= at <= discussion["end"]
-                        and at - last_flag >= FLAG_EVERY_SECONDS
-                    ):
-                        events.append({"t": at, "event": "flag"})
-                        last_flag = at
-    return events
+def told_false(counts: Counts) -> list[str]:
+    """Who spoke when a flag was false: session, time, the voice's source and sex."""
+    lines = []
+    for result, heard in zip(counts.results, counts.heard, strict=True):
+        voices = {s["id"]: s for s in heard.session.truth["speakers"]}
+        for at in result["false_flags"]:
+            spoke = {
+                a["speaker"]
+                for a in heard.session.truth["activity"]
+                if a["start"] < at and a["end"] > at - 1.5
+            }
+            who = ", ".join(f"{name} ({voices[name]['sex']})" for name in sorted(spoke))
+            lines.append(
+                f"{heard.session.name} at {at:.1f} s, presenter {heard.session.presenter['id']}: {who}"
+            )
+    return lines
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sessions", type=Path, help="folder of folders with session.flac and truth.json")
-    parser.add_argument("--scorer", type=Path, required=True, help="folder of score_session.py")
-    parser.add_argument("--strength", type=float, default=1.0, help="1: quiet line, 2: spoken reminder")
-    parser.add_argument("--json", type=Path, help="write the summary here")
+    parser.add_argument("speech", type=Path, help="folder of score_session.py")
+    parser.add_argument(
+        "sessions", type=Path, nargs="+", help="folders of folders with session.flac and truth.json"
+    )
+    parser.add_argument("--cache", type=Path, help="keep embeddings here, for the next run")
+    parser.add_argument("--curve", type=Path, help="draw the detection curves here")
+    parser.add_argument("--json", type=Path, help="the scorer's results for each session")
+    parser.add_argument("--no-gmm", dest="gmm", action="store_false", help="leave GMM-UBM out")
+    parser.add_argument(
+        "--cost",
+        type=float,
+        default=0.0,
+        metavar="HOURS",
+        help="measure the cost over so many hours of sound",
+    )
     return parser.parse_args()
 
 

@@ -82,3 +82,11 @@ def test_no_path_of_one_machine_and_no_audio_is_in_the_project() -> None:
         pytest.skip("not a git checkout")
     sounds = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff")
     assert not [name for name in listed.stdout.splitlines() if name.lower().endswith(sounds)]
+
+
+def test_the_benchmark_of_voices_says_why_it_does_nothing_without_the_speech_corpus(tmp_path: Path) -> None:
+    script = TOP / "benchmarks" / "presenter_detection.py"
+    done = subprocess.run(
+        [sys.executable, script, tmp_path, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"Skipped: no speech corpus at {tmp_path}")

@@ -40,6 +40,7 @@ class HearingSettings(Section):
     microphone: str  # part of the device's name; empty is the system's default
     silent_microphone_seconds: float = Field(ge=0, le=600)
     voice_model: str  # name in the models' manifest; empty is the default one
+    hop_seconds: float = Field(ge=0.2, le=0.4)  # to the nearest 0.2 s
     speech_threshold: float = Field(ge=0.05, le=0.95)
     speech_hold_seconds: float = Field(ge=0, le=1)
     gate_tail_seconds: float = Field(ge=0, le=3)

@@ -71,7 +71,9 @@ class Hearing:
         self._tail = settings.gate_tail_seconds
         rule = rule or Rule()
         self._model = PresenterModel(encoder.dim, cohort, rule, HOP_SECONDS) if encoder is not None else None
-        self._speaker = WhoSpeaks(self._model, rule)
+        repeat = max(1, round(settings.hop_seconds / HOP_SECONDS))
+        self._hop = HOP_CHUNKS * repeat
+        self._speaker = WhoSpeaks(self._model, rule, repeat)
         # analysis
         # The last 1.6 s, and behind them `_pending` samples that wait to be analysed, all of a batch at most.
         self._audio: Floats = private_zeros(WINDOW_SAMPLES + _BATCH_CHUNKS * CHUNK)
@@ -174,7 +176,7 @@ class Hearing:
             if spoken and self._pause >= _PAUSE_CHUNKS:
                 self._fresh_from = number - 1
             self._pause = 0 if spoken else self._pause + 1
-            if not spoken or number % HOP_CHUNKS or self._speaker.timer_only:
+            if not spoken or number % self._hop or self._speaker.timer_only:
                 continue
             fresh = number - self._fresh_from
             if speech[k + 1 : k + 1 + WINDOW_CHUNKS].mean() >= _LEAST_SPEECH:
@@ -251,5 +253,5 @@ class Hearing:
             frame.full if frame.time - WINDOW_SECONDS >= self._usable_from else None,
             frame.fresh if frame.time - frame.fresh_seconds >= self._usable_from else None,
             frame.fresh_seconds,
-            due=self._decided % HOP_CHUNKS == 0,
+            due=self._decided % self._hop == 0,
         )

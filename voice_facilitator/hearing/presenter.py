@@ -153,6 +153,8 @@ class PresenterModel:
             - rule.cohort_weight * self._cohort_closeness
             + rule.discriminant_weight * apart
         )
+        if nearest is not None and self.everybody_heard:  # before that, who is not close may just be unheard
+            value += rule.margin_weight * (own - nearest - rule.margin)
         return Score(float(value), own, near, typical, apart)
 
     def _typical(self, row: Floats) -> float:

@@ -32,7 +32,7 @@ class Heard:
     full: Floats | None  # the last 1.6 s
     fresh: Floats | None  # what was said since the last short pause, if less than 1.6 s
     fresh_seconds: Seconds
-    due: bool  # a decision is due, every 0.2 s
+    due: bool  # a decision is due, every 0.2 s (or as the settings want it)
 
 
 class Reason(StrEnum):
@@ -71,8 +71,10 @@ class Decision:
 class WhoSpeaks:
     """The decision about each stretch of speech. `model` None: there is no encoder."""
 
-    def __init__(self, model: PresenterModel | None, rule: Rule) -> None:
+    def __init__(self, model: PresenterModel | None, rule: Rule, repeat: int = 1) -> None:
+        """repeat: how many hops of 0.2 s each window stands for, where a small computer looks less often."""
         self._model = model
+        self._repeat = repeat
         self._rule = rule
         self._turns = Turns(rule)
         self._mode = events.Listen(0.0, enrol=False, learn_others=False, decide=False)
@@ -145,10 +147,11 @@ class WhoSpeaks:
                 self.explain(Decision(SpeakerState.UNSURE, Reason.NO_VOICES, 0.0))
             return out
         if heard.full is not None:
-            if self._mode.enrol:
-                model.learn_presenter(heard.full)
-            elif self._mode.learn_others:
-                model.learn_other(heard.full)
+            for _ in range(self._repeat):
+                if self._mode.enrol:
+                    model.learn_presenter(heard.full)
+                elif self._mode.learn_others:
+                    model.learn_other(heard.full)
             self._show_enrolment(out)
         if heard.due and model.known:
             self._decide(model, time, heard, out)
@@ -161,13 +164,14 @@ class WhoSpeaks:
         full = None if heard.full is None else model.score(heard.full)
         fresh = None if heard.fresh is None else model.score(heard.fresh)
         share = heard.fresh_seconds / WINDOW_SECONDS
-        self._turns.hop(
-            time,
-            None if full is None else full.score,
-            None if fresh is None else fresh.score,
-            share,
-            self._prior(),
-        )
+        for _ in range(self._repeat):
+            self._turns.hop(
+                time,
+                None if full is None else full.score,
+                None if fresh is None else fresh.score,
+                share,
+                self._prior(),
+            )
         screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
         certain = self._rule.certain
         strength = self._turns.strength(screen, certain)

@@ -28,6 +28,8 @@ class Rule:
     cohort_weight: float = 0.5  # how much it counts against that everybody is close to this presenter
     typical_weight: float = 0.0  # how much it counts against that this window sounds like many voices
     discriminant_weight: float = 0.0  # how much it counts for that the window lies on the presenter's side
+    margin_weight: float = 0.0  # after a round: how much it counts by what it is closer to the presenter ...
+    margin: float = 0.0  # ... than to any other voice heard, beyond this
     no_other: float = 0.80  # closeness assumed when no other voice has been heard
     screen: float = 0.19  # mean score worth a quiet line, after a round in which everybody was heard
     screen_unheard: float = 0.20  # the same without such a round

@@ -1,0 +1,122 @@
+"""What the hearing costs: share of real time on one core, where it goes, whether it grows.
+
+    python benchmarks/hearing_cost.py SESSION.flac --hours 4
+
+The sound is handed over 0.2 s at a time, as the microphone does, and begun again until it has lasted so
+long. Two minutes teach the presenter's voice, two the others', and the rest is a discussion.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the hearing process does
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voice_facilitator.hearing.pipeline import Hearing
+from voice_facilitator.hearing.source import FileSource
+from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
+from voice_facilitator.session.events import Listen
+from voice_facilitator.settings import Settings, load_settings
+
+SMALL_HOP_SECONDS = 0.4
+STORY = Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True)
+ROUND = Listen(0.0, enrol=False, learn_others=True, decide=False)
+DISCUSSION = Listen(0.0, enrol=False, learn_others=False, decide=True)
+LEARNING_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Shares of real time, in one process, on one core."""
+
+    all: float
+    activity: float  # speech or not
+    encoder: float
+    decision: float
+    growth: float  # the last quarter by the first
+    memory: float  # MB, at most
+
+    def row(self, name: str) -> str:
+        parts = (self.all, self.activity, self.encoder, self.decision)
+        cells = [f"{100 * part:.1f}" for part in parts] + [f"{self.growth:.2f}", f"{self.memory:.0f}"]
+        return f"| {name} | " + " | ".join(cells) + " |"
+
+
+HEAD = "| setting | all, % of real time | speech or not | voices | decision | last by first quarter | MB |"
+
+
+def measure(path: Path, model: VoiceModel, settings: Settings, hours: float) -> Cost:
+    """hours: of sound, at least one pass through the file."""
+    clock = time.process_time
+    hearing = Hearing(settings.hearing, model.encoder, model.cohort, model.rule)
+    spent = {"activity": 0.0, "encoder": 0.0, "decision": 0.0}
+
+    def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **more: Any) -> Any:
+            began = clock()
+            answer = work(*args, **more)
+            spent[name] += clock() - began
+            return answer
+
+        return run
+
+    hearing._activity.step = timed("activity", hearing._activity.step)  # type: ignore[method-assign]
+    hearing._encode = timed("encoder", hearing._encode)  # type: ignore[method-assign]
+    hearing.decide = timed("decision", hearing.decide)  # type: ignore[method-assign]
+    heard, began = 0.0, clock()
+    phases = [(0.0, STORY), (LEARNING_SECONDS, ROUND), (2 * LEARNING_SECONDS, DISCUSSION)]
+    marks = [(0.0, 0.0)]
+    while heard < hours * 3600 or len(marks) == 1:
+        for block in FileSource(path, block_seconds=0.2).blocks():
+            if phases and heard >= phases[0][0]:
+                hearing.listen(phases.pop(0)[1])
+            hearing.feed(block)
+            heard += len(block) / 16_000
+        marks.append((heard, clock() - began))
+    quarter = max(1, (len(marks) - 1) // 4)
+    first, last = (
+        (b[1] - a[1]) / (b[0] - a[0])
+        for a, b in ((marks[0], marks[quarter]), (marks[-1 - quarter], marks[-1]))
+    )
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    shares = [value / heard for value in (clock() - began, *spent.values())]
+    return Cost(*shares, last / first, memory)
+
+
+def table(path: Path, hours: float) -> str:
+    """Both settings."""
+    settings = load_settings()
+    model = load_voice_model(settings.hearing)
+    small = settings.model_copy(
+        update={"hearing": settings.hearing.model_copy(update={"hop_seconds": SMALL_HOP_SECONDS})}
+    )
+    rows = [
+        measure(path, model, small, 0.0).row("small machine, hop 0.4 s"),
+        measure(path, model, settings, hours).row("default, hop 0.2 s"),
+    ]
+    return "\n".join([HEAD, "|" + "---|" * (HEAD.count("|") - 1), *reversed(rows)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sound", type=Path, help="a session's sound")
+    parser.add_argument(
+        "--hours", type=float, default=0.0, help="go on with the same sound up to this length"
+    )
+    options = parser.parse_args()
+    print(table(options.sound, options.hours))
+
+
+if __name__ == "__main__":
+    main()

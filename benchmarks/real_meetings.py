@@ -1,0 +1,52 @@
+"""What holds in real meetings: excerpts of half a minute, too short to learn a presenter and others from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Floats, Ge2eEncoder
+
+
+def meetings(folder: Path, encoders: list[Ge2eEncoder]) -> str:
+    """Equal error rate of pairs of windows in one excerpt: one speaker for 0.8 s or more, others 0.1 s."""
+    same: dict[str, list[Floats]] = {e.name: [] for e in encoders}
+    different: dict[str, list[Floats]] = {e.name: [] for e in encoders}
+    for file in sorted(folder.rglob("*.rttm")):
+        sound, _ = soundfile.read(file.with_suffix(".flac"), dtype="float32")
+        active: dict[str, Floats] = {}
+        for line in file.read_text().splitlines():
+            part = line.split()
+            begin, length = float(part[3]), float(part[4])
+            track = active.setdefault(part[7], np.zeros(len(sound) // 160 + 1, bool))
+            track[round(begin * 100) : round((begin + length) * 100)] = True
+        tracks = np.stack(list(active.values()))
+        alone = tracks & (tracks.sum(axis=0) == 1)
+        windows, owner, start = [], [], []
+        for begin in range(0, len(sound) - WINDOW_SAMPLES, RATE // 2):
+            share = alone[:, begin // 160 : begin // 160 + 160].sum(axis=1)
+            if share.max() >= 80 and np.sort(share)[:-1].sum() <= 10:
+                windows.append(sound[begin : begin + WINDOW_SAMPLES])
+                owner.append(int(share.argmax()))
+                start.append(begin)
+        if len(windows) < 2:
+            continue
+        who, at = np.array(owner), np.array(start)
+        apart = np.triu(np.abs(at[:, None] - at[None]) >= WINDOW_SAMPLES, 1)
+        equal = who[:, None] == who[None]
+        for encoder in encoders:
+            rows = encoder.encode(np.stack(windows))
+            close = rows @ rows.T
+            same[encoder.name].append(close[apart & equal])
+            different[encoder.name].append(close[apart & ~equal])
+    parts = []
+    for encoder in encoders:
+        yes, no = np.concatenate(same[encoder.name]), np.concatenate(different[encoder.name])
+        borders = np.quantile(np.concatenate([yes, no]), np.linspace(0, 1, 401))
+        miss = np.array([(yes < border).mean() for border in borders])
+        false = np.array([(no >= border).mean() for border in borders])
+        k = int(np.abs(miss - false).argmin())
+        parts.append(f"{encoder.name} {50 * (miss[k] + false[k]):.1f} % ({len(yes)} + {len(no)} pairs)")
+    return "Real meetings, equal error rate of window pairs within an excerpt: " + "; ".join(parts) + "."
