@@ -60,12 +60,12 @@ def main() -> None:
 class Rooms:
     """Simulated rooms and what is said in them, by the corpus's own session builder."""
 
-    def __init__(self, builder: Any, speech: Path, seed: int) -> None:
+    def __init__(self, builder: Any, speech: Path, seed: int, rooms: int = ROOMS) -> None:
         self._b = builder
         self._rng = np.random.default_rng(seed)
         self.banks = [builder.Bank(json.loads((speech / name).read_text())) for name in LISTS]
         self._responses = []
-        for _ in range(ROOMS):
+        for _ in range(rooms):
             room = builder.make_room(self._rng, 8)
             self._responses += builder.rirs(self._rng, room, [*room["seats"], room["far"]])
         self._noises = [builder.background(self._rng, RATE * 40, 50.0) for _ in range(6)]
@@ -84,10 +84,11 @@ class Rooms:
             if spoken < SPEECH_SHARE * WINDOW_SAMPLES / RATE:
                 continue
             dry = bank.colour(bank.audio(utterance), utterance["source"])
-            found.append(self._in_a_room(dry, round(begin * RATE)))
+            found.append(self.in_a_room(dry, round(begin * RATE)))
         return found
 
-    def _in_a_room(self, dry: np.ndarray, begin: int) -> np.ndarray:
+    def in_a_room(self, dry: np.ndarray, begin: int) -> np.ndarray:
+        """The window that begins at sample `begin`, from one of the seats, coloured, with noise."""
         b, rng = self._b, self._rng
         lead = min(begin, RATE // 2)  # reverberation of what was said just before
         dry = dry[begin - lead : begin + WINDOW_SAMPLES]
