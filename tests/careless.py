@@ -2,8 +2,9 @@
 
     python -m tests.careless run ...
 
-It keeps what it hears in a list and "deletes" it by clearing the list, in ordinary memory. A look into its
-memory must find what the group said; if it does not, the look is worth nothing.
+It keeps what it hears in ordinary memory: in lists, which it "deletes" by clearing them, and in arrays of
+which it forgets how much is in use. A look into its memory must find what the group said; if it does not, the
+look is worth nothing.
 """
 
 from __future__ import annotations
@@ -13,29 +14,36 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
+
 from voice_facilitator.hearing import child, process
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.voices import VoiceBank
 
 careful = child.run
-_sound: deque[bytes] = deque(maxlen=3000)
-_voices: deque[bytes] = deque(maxlen=3000)
+_sound_list: deque[bytes] = deque(maxlen=3000)
+_sound = np.zeros(16_000 * 600, np.float32)  # ten minutes
+_voices = np.zeros((3000, 256), np.float32)
+_used = {"sound": 0, "voices": 0}
 
 
 def run(controls: Connection, messages: Connection, setup: child.Setup) -> None:
     steps, add, forget = Hearing.steps, VoiceBank.add, Hearing.forget
 
     def careless_steps(self: Hearing, samples: Any) -> Iterator[Any]:
-        _sound.append(samples.tobytes())
+        _sound_list.append(samples.tobytes())
+        np.put(_sound, np.arange(len(samples)) + _used["sound"], samples, mode="wrap")
+        _used["sound"] += len(samples)
         yield from steps(self, samples)
 
     def careless_add(self: VoiceBank, row: Any) -> None:
-        _voices.append(row.tobytes())
+        _voices[_used["voices"] % len(_voices)] = row
+        _used["voices"] += 1
         add(self, row)
 
     def careless_forget(self: Hearing, for_good: bool) -> None:
-        _sound.clear()
-        _voices.clear()
+        _sound_list.clear()
+        _used.update(sound=0, voices=0)
         forget(self, for_good)
 
     Hearing.steps, VoiceBank.add, Hearing.forget = careless_steps, careless_add, careless_forget  # type: ignore[method-assign]

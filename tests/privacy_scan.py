@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint64]
 _TABLE_BITS = 22
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+_PAGE = 4096
 _PIECE = 1 << 24  # bytes looked at at once
 
 
@@ -76,13 +78,15 @@ def read(pid: int, begin: int, end: int) -> bytes:
     return b""
 
 
-def snapshot(pid: int) -> list[bytes]:
-    """That memory, in pieces that overlap a little."""
-    return [
-        read(pid, at, min(mapping.end, at + _PIECE + 64))
-        for mapping in mappings(pid)
-        for at in range(mapping.begin, mapping.end, _PIECE)
-    ]
+def pieces(pid: int) -> Iterator[bytes]:
+    """That memory without its empty pages, in pieces that overlap a little."""
+    for mapping in mappings(pid):
+        for at in range(mapping.begin, mapping.end, _PIECE):
+            yield read(pid, at, min(mapping.end, at + _PIECE + 64))
+
+
+def as_words(memory: bytes) -> Words:
+    return np.frombuffer(memory, np.uint64, len(memory) // 8)
 
 
 class Needles:
@@ -97,10 +101,9 @@ class Needles:
     def __len__(self) -> int:
         return len(self._sorted)
 
-    def count(self, memory: bytes) -> int:
-        """How many places in `memory` hold a run of needles."""
-        words = np.frombuffer(memory, np.uint64, len(memory) // 8)
-        maybe = np.flatnonzero(self._table[_hash(words)])
+    def count(self, words: Words, hashed: npt.NDArray[np.intp] | None = None) -> int:
+        """How many places in `words` begin a run of needles. hashed: their hashes, where they are known."""
+        maybe = np.flatnonzero(self._table[_hash(words) if hashed is None else hashed])
         at = np.searchsorted(self._sorted, words[maybe])
         at[at == len(self._sorted)] = 0
         hits = maybe[self._sorted[at] == words[maybe]] if len(self._sorted) else maybe[:0]
@@ -114,14 +117,15 @@ def _hash(words: Words) -> npt.NDArray[np.intp]:
 
 
 def sound_needles(samples: npt.NDArray[np.int16]) -> dict[str, Needles]:
-    """Sixteen samples in a row as int16, as float32 of full scale 1, and as the detector hears them."""
+    """Sixteen samples in a row: as int16, and as float32 of full scale 1, 4 (as the detector hears them) or
+    32768 (as recognisers do)."""
     lively = np.abs(samples.astype(np.int32)) > 200  # zeros and the like are everywhere
     at = np.flatnonzero(lively[:-3] & lively[1:-2] & lively[2:-1] & lively[3:])
     quads = np.stack([samples[at + k] for k in range(4)], axis=1)
     different = (np.diff(np.sort(quads, axis=1)) != 0).all(axis=1)
     needles = {"int16": Needles(np.ascontiguousarray(quads[different]).view(np.uint64)[:, 0], run=4)}
     whole = samples.astype(np.float32) / np.float32(32768)
-    for name, gain in (("float32", 1), ("louder", 4)):
+    for name, gain in (("float32", 1), ("louder", 4), ("recogniser", 32768)):
         pairs = np.stack([whole[at] * np.float32(gain), whole[at + 1] * np.float32(gain)], axis=1)
         # Every second pair follows the last one in memory: eight of them are sixteen samples.
         needles[name] = Needles(np.ascontiguousarray(pairs[different]).view(np.uint64)[:, 0], run=8)
@@ -147,8 +151,11 @@ class Voiceprints:
         return np.unique(telling.view(np.uint32)) + np.uint32(offset)
 
 
-def voiceprints(pid: int, dim: int, most: int = 4) -> Voiceprints:
-    """Some of the voiceprints in the private memory of the hearing process, spread over what is there."""
+def voiceprints(pid: int, dim: int, most: int) -> Voiceprints:
+    """Some of the voiceprints in the private memory of the hearing process, spread over what is there.
+
+    Rows of length 1 without a negative number: the encoder makes none, and sound is never without.
+    """
     rows = []
     for mapping in mappings(pid):
         if not mapping.private:
@@ -157,7 +164,7 @@ def voiceprints(pid: int, dim: int, most: int = 4) -> Voiceprints:
         held = held[: len(held) // dim * dim].reshape(-1, dim)
         with np.errstate(all="ignore"):
             length = np.linalg.norm(held, axis=1)
-        rows.append(held[np.abs(length - 1) < 1e-3])
+        rows.append(held[(np.abs(length - 1) < 1e-3) & (held >= 0).all(axis=1)])
     found = np.concatenate(rows) if rows else np.zeros((0, dim), np.float32)
     return Voiceprints(found[:: max(1, len(found) // most)][:most])
 
@@ -173,8 +180,8 @@ class Found:
     by_chance: float  # the same for numbers of the kind that no voiceprint has
 
 
-def look(memory_of_process: list[bytes], sound: dict[str, Needles], voices: Voiceprints | None) -> Found:
-    """Everything in one process. memory_of_process: as `snapshot` gives it."""
+def look(pid: int, sound: dict[str, Needles], voices: Voiceprints | None) -> Found:
+    """Everything in one process, while it runs."""
     size, places, pairs = 0, dict.fromkeys(sound, 0), 0
     pair_needles = voices.pairs if voices is not None else None
     numbers = [voices.numbers(), voices.numbers(offset=977)] if voices is not None else []
@@ -183,17 +190,19 @@ def look(memory_of_process: list[bytes], sound: dict[str, Needles], voices: Voic
     for wanted in numbers:
         tables.append(np.zeros(1 << 20, bool))
         tables[-1][wanted & 0xFFFFF] = True
-    for memory in memory_of_process:
+    for memory in pieces(pid):
         size += len(memory)
+        words = as_words(memory)
+        hashed = _hash(words)
         for name, needles in sound.items():
-            places[name] += needles.count(memory)
+            places[name] += needles.count(words, hashed)
         if pair_needles is None:
             continue
-        pairs += pair_needles.count(memory)
-        words = np.frombuffer(memory, np.uint32, len(memory) // 4)
-        low = words & np.uint32(0xFFFFF)
+        pairs += pair_needles.count(words, hashed)
+        singles = np.frombuffer(memory, np.uint32, len(memory) // 4)
+        low = singles & np.uint32(0xFFFFF)
         for wanted, table, there in zip(numbers, tables, seen, strict=True):
-            maybe = words[table[low]]
+            maybe = singles[table[low]]
             there.update(np.intersect1d(maybe, wanted).tolist())
     shares = [len(there) / max(1, len(wanted)) for there, wanted in zip(seen, numbers, strict=True)]
     return Found(size >> 20, places, pairs, *(shares or [0.0, 0.0]))
