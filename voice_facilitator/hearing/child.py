@@ -234,11 +234,13 @@ def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
 
 def _until_stopped(audio: AudioSource, inbox: _Inbox, hearing: Hearing) -> Iterator[Floats]:
     for block in audio.blocks():
-        if inbox.apply(hearing) and isinstance(audio, MicrophoneSource):
+        forgotten = inbox.apply(hearing)
+        if forgotten and isinstance(audio, MicrophoneSource):
             audio.renew()
         if inbox.stopped:
             return
-        yield block
+        if not forgotten:  # else it was heard before
+            yield block
 
 
 def _make_hearing(setup: Setup, outbox: _Outbox) -> Hearing:

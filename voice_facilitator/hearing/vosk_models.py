@@ -145,9 +145,6 @@ class VoskEngine:
         except Exception as error:  # vosk raises bare Exception
             raise _cannot_load(folder, name) from error
         self._vosk: Any = vosk
-        self._grammar: frozenset[str] = frozenset()
-        self._said: dict[str, str] = {}  # entries of the grammar, with the phrases they stand for
-        self._recogniser: Any = None
         _loaded.add(self)
 
     @staticmethod
@@ -166,20 +163,18 @@ class VoskEngine:
 
     def recognise(self, samples: Floats, texts: frozenset[str]) -> Recognised:
         """See `CommandEngine`."""
-        if texts != self._grammar or self._recogniser is None:
-            # Another grammar while sound runs kills the process: each gets a recogniser of its own.
-            self._said = self._entries(texts)
-            others = {text.split()[0] for text in texts} - self._said.keys()  # the prefix, and then anything
-            grammar = json.dumps([*sorted({*self._said, *others}), _FILLER], ensure_ascii=False)
-            self._recogniser = self._vosk.KaldiRecognizer(self._model, RATE, grammar)
-            self._recogniser.SetMaxAlternatives(_ALTERNATIVES)
-            self._grammar = texts
-        self._recogniser.AcceptWaveform((samples * 32767).astype(np.int16).tobytes())
-        found = json.loads(self._recogniser.FinalResult()).get("alternatives", [])
+        said = self._entries(texts)
+        others = {text.split()[0] for text in texts} - said.keys()  # the prefix, and then anything
+        grammar = json.dumps([*sorted({*said, *others}), _FILLER], ensure_ascii=False)
+        # One for each utterance: it keeps the text and what it made of the sound for as long as it is there.
+        recogniser = self._vosk.KaldiRecognizer(self._model, RATE, grammar)
+        recogniser.SetMaxAlternatives(_ALTERNATIVES)
+        recogniser.AcceptWaveform((samples * 32767).astype(np.int16).tobytes())
+        found = json.loads(recogniser.FinalResult()).get("alternatives", [])
         begins = found[0]["text"].split(" ")[0].split(_JOINT)[0] if found else ""
         # The grammar becomes a bigram: its words can come back in any order, so only whole phrases count.
         for alternative in found:
-            text, confidence = self._said.get(alternative["text"]), alternative["confidence"]
+            text, confidence = said.get(alternative["text"]), alternative["confidence"]
             if text is not None:
                 behind = found[0]["confidence"] - confidence
                 score = self._rule.score(behind, confidence * RATE / len(samples))
@@ -187,7 +182,7 @@ class VoskEngine:
         return Recognised("", 0.0, begins)
 
     def _entries(self, texts: frozenset[str]) -> dict[str, str]:
-        """Each phrase as it stands in the grammar: one word where the model knows it as one, as ours does."""
+        """The phrases by what they are in the grammar: one word where the model knows one, as ours does."""
         whole = {text: text.replace(" ", _JOINT) for text in texts}
         return {entry if self._knows(entry) else text: text for text, entry in whole.items()}
 
