@@ -199,7 +199,6 @@ def start(folder: Path, before: list[str], module: str) -> Running:
     (folder / "settings.toml").write_text("[session]\nundo_seconds = 10\n")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")}
     environment |= {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(TOP)}
-    environment["COLUMNS"] = "200"  # no line of what is printed is broken in two
     arguments = ["run", "--protocol", str(folder / "protocol.toml"), "--begin-after", "0", "--no-browser"]
     arguments += ["--microphone", virtual_room.MICROPHONE, "--speaker", virtual_room.SPEAKER]
     arguments += ["--settings", str(folder / "settings.toml"), "--events", str(folder / "events.jsonl")]
