@@ -48,8 +48,6 @@ def test_of_an_utterance_nothing_stays(manner: str, tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "True"
-        texts = sum(
-            piece.count(f'"text" : "{PHRASE}"'.encode()) for piece in privacy_scan.pieces(process.pid)
-        )
+        texts = sum(piece.count(b'"text" : "facilitator') for piece in privacy_scan.pieces(process.pid))
         process.kill()
     assert (texts > 0) is (manner == "careless"), "the look must be able to find it"
