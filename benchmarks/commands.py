@@ -106,6 +106,12 @@ class Bench:
         self.settings, self.phrases, self.quick = settings, phrases, quick
         self.everyone = Everyone(engines)
 
+    def counts(self, answer: Recognised, margin: float) -> bool:
+        """As `CommandListener` decides."""
+        said = self.phrases.sayable(ALL)
+        meanings = {said[text].request for text in {answer.text, *answer.rivals} if text}
+        return len(meanings) == 1 and answer.score >= margin
+
     def hear(self, clip: rooms.Clip) -> list[Heard]:
         hearing = self.settings.hearing
         activity = VoiceActivity(hearing.speech_threshold, hearing.speech_hold_seconds)
@@ -163,7 +169,7 @@ def hits(bench: Bench, clips: Iterable[rooms.Clip], title: str) -> None:
     def understood(name: str, clip: rooms.Clip, heard: Heard | None, margin: float) -> bool | None:
         """None: taken for another command."""
         answer = heard.answers[name] if heard else Recognised("")
-        got = phrases.get(answer.text) if answer.score >= margin else None
+        got = phrases.get(answer.text) if bench.counts(answer, margin) else None
         meant = phrases[clip.text]
         if got is None:
             return False
@@ -212,7 +218,7 @@ def false_commands(bench: Bench, clips: Iterable[rooms.Clip]) -> None:
     def count(some: list[Heard], margin: float = 0.0) -> Callable[[str], str]:
         def figures(name: str) -> str:
             answers = [heard.answers[name] for heard in some]
-            return str(sum(bool(answer.text) and answer.score >= margin for answer in answers))
+            return str(sum(bench.counts(answer, margin) for answer in answers))
 
         return figures
 

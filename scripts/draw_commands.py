@@ -20,7 +20,10 @@ def tables() -> str:
         lines = [f"\n## {found.title}\n", f"| {prefix}, ... | or | what happens |", "|---|---|---|"]
         for command in found.commands:
             first, *others = command.texts
+            others = [text + ("*" if text in command.bare else "") for text in others]
             lines.append(f"| **{first}** | {', '.join(others)} | {command.does} |")
+        if any(command.bare for command in found.commands):
+            lines.append("\n\\* also without the prefix word")
         parts.append("\n".join(lines) + "\n")
     return "".join(parts) + "\n"
 

@@ -31,9 +31,13 @@ def test_only_what_is_allowed_can_be_said() -> None:
     assert {p.action for p in found.sayable(frozenset({Action.UNDO})).values()} == {Action.UNDO}
 
 
-def test_the_prefix_is_needed_but_for_what_the_settings_except() -> None:
+def test_the_prefix_is_needed_but_for_a_plea_to_stop_and_what_the_settings_except() -> None:
     allowed = frozenset({Action.PAUSE, Action.NEXT})
-    assert all(text.startswith("facilitator ") for text in phrases.load("en").sayable(allowed))
+    said = phrases.load("en").sayable(allowed)
+    bare = {text: phrase.action for text, phrase in said.items() if not text.startswith("facilitator ")}
+    assert "please stop" in bare
+    assert set(bare.values()) == {Action.PAUSE}
+    assert all(" " in text for text in bare), "one word alone is said in talk too"
     found = phrases.load("en", prefix="moderator", without_prefix=frozenset({Action.PAUSE}))
     said = found.sayable(allowed)
     assert "pause" in said

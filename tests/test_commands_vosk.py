@@ -74,6 +74,11 @@ def test_what_we_tell_people_to_say_is_understood(text: str, action: Action) -> 
     assert heard(room(0.6, f"facilitator, {text}", 0.8), allowed) == [Request(action, VOICE)]
 
 
+@pytest.mark.parametrize("text", ["please stop", "pause please"])
+def test_a_plea_to_stop_needs_no_formula(text: str) -> None:
+    assert heard(room(0.6, text, 0.8)) == [Request(Action.PAUSE, VOICE)]
+
+
 def test_what_is_not_allowed_is_not_done_and_the_display_may_say_so() -> None:
     assert heard(room(1.0, NEXT, 1.0), frozenset({Action.UNDO, Action.YES})) == [NotUnderstood()]
     assert heard(room(1.0, NEXT, 1.0), frozenset()) == []
@@ -90,6 +95,8 @@ def test_our_own_voice_gives_no_commands() -> None:
         "how long is left",
         "we asked the facilitator how long was left for him",
         "next phase facilitator",
+        "stop",
+        "we could not stop it",
         "she said nothing at all",
         "the patient came back on Monday",
     ],

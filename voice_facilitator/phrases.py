@@ -34,12 +34,16 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One thing that can be asked for, with all its phrases; the first one is the one that is shown."""
+    """One thing that can be asked for, with all its phrases; the first one is the one that is shown.
+
+    bare: those of them that need no prefix.
+    """
 
     action: Action
     does: str
     texts: tuple[str, ...]
     seconds: Seconds | None = None
+    bare: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Phrases:
             for text in command.texts:
                 phrase = Phrase(text, command.action, command.seconds)
                 found[f"{self.prefix} {text}"] = phrase
-                if command.action in self.without_prefix:
+                if command.action in self.without_prefix or text in command.bare:
                     found[text] = phrase
         return found
 
@@ -94,6 +98,7 @@ class _CommandFile(BaseModel):
     action: Action
     does: str = Field(min_length=1, max_length=80)
     phrases: list[_Text] = Field(min_length=1, max_length=20)
+    bare: list[_Text] = Field(default=[], max_length=20)  # further ones, which need no prefix
     seconds: float | None = Field(default=None, gt=0, le=3600, allow_inf_nan=False)
 
 
@@ -144,11 +149,13 @@ def parse(text: str, file: str) -> Phrases:
             mistakes.append(Mistake(line, "a part cannot be asked for by name.", 'Use "next" and "back".'))
         if (command.seconds is not None) != (command.action in _TIMED):
             mistakes.append(Mistake(line, f'"seconds" belongs to {" and ".join(_TIMED)}, and only there.'))
-        for phrase in command.phrases:
+        for phrase in (*command.phrases, *command.bare):
             if phrase in seen:
                 mistakes.append(Mistake(line, f'"{phrase}" would mean two things.'))
             seen.add(phrase)
     if mistakes:
         raise FileMistakes(_CODE, file, mistakes)
-    commands = tuple(Command(c.action, c.does, tuple(c.phrases), c.seconds) for c in read.command)
+    commands = tuple(
+        Command(c.action, c.does, (*c.phrases, *c.bare), c.seconds, frozenset(c.bare)) for c in read.command
+    )
     return Phrases(read.language, read.title, read.prefix, commands)

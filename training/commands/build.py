@@ -19,7 +19,7 @@ import torch
 from kaldi import Arc, Layer, write_fst, write_model
 from network import LAYERS, STAY, Network
 from sound import MFCC_CONF
-from vocabulary import PDF, PHONES, SILENCE, frequencies, in_accents, phrases, pronunciations, synonyms
+from vocabulary import PDF, PHONES, SILENCE, bare, frequencies, in_accents, phrases, pronunciations, synonyms
 
 FILLER = "[unk]"
 JOINT = "_"  # a whole phrase is one word, its parts joined
@@ -268,7 +268,8 @@ def main() -> None:
     words = sorted({*words, *options.more_words.split()})
     options.not_decoys = {prefix}
     own = {word for phrase in [prefix, *phrases(options.commands)[1]] for word in phrase.split()}
-    whole = [f"{prefix} {phrase}".replace(" ", JOINT) for phrase in phrases(options.commands)[1]]
+    whole = [f"{prefix} {phrase}" for phrase in phrases(options.commands)[1]] + bare(options.commands)
+    whole = [phrase.replace(" ", JOINT) for phrase in whole]
     graph, identity = build_graph(words, whole, own, following, options.decoys, options)
     out: Path = options.out
     pdf_of_phone = [0] * len(PHONE_ID)

@@ -53,7 +53,13 @@ def phrases(config: Path) -> tuple[str, list[str]]:
     """The prefix word and every phrase of one file of config/commands."""
     content = tomllib.loads(config.read_text(encoding="utf-8"))
     listed = [phrase for command in content["command"] for phrase in command["phrases"]]
-    return content["prefix"], listed
+    return content["prefix"], [*listed, *bare(config)]
+
+
+def bare(config: Path) -> list[str]:
+    """The phrases of it that need no prefix."""
+    content = tomllib.loads(config.read_text(encoding="utf-8"))
+    return [phrase for command in content["command"] for phrase in command.get("bare", [])]
 
 
 def synonyms() -> list[str]:

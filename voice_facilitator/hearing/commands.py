@@ -30,12 +30,14 @@ class Recognised:
     """What an engine made of an utterance.
 
     text: the phrase, or empty. score: 0 is the engine's own limit between a command and anything else,
-    higher is surer. begins: the word of the phrases with which it most likely begins, or empty.
+    higher is surer. rivals: other phrases that are as likely, or nearly. begins: the word of the phrases with
+    which it most likely begins, or empty.
     """
 
     text: str
     score: float = 0.0
     begins: str = ""
+    rivals: frozenset[str] = frozenset()
 
 
 class CommandEngine(Protocol):
@@ -156,6 +158,8 @@ class CommandListener:
         self._drop()
         phrase = self._sayable.get(heard.text)
         counts = phrase is not None and heard.score >= self._margin
+        if phrase is not None and any(self._sayable[text].request != phrase.request for text in heard.rivals):
+            counts = False  # one of two, and nobody knows which
         if self._on_heard is not None:
             self._on_heard(heard, counts)
         if phrase is not None and counts:

@@ -116,6 +116,7 @@ class CommandRule:
     """
 
     within: float = 1.0  # how much worse than the best word sequence the phrase may be
+    clear: float = 0.5  # a phrase of another meaning must be worse by more than this
     least: float = -1000.0  # score for each second of sound; the default is for models nobody has measured
     step: float = 10.0  # what one unit of the margin in the settings means on that scale
 
@@ -173,13 +174,13 @@ class VoskEngine:
         found = json.loads(recogniser.FinalResult()).get("alternatives", [])
         begins = found[0]["text"].split(" ")[0].split(_JOINT)[0] if found else ""
         # The grammar becomes a bigram: its words can come back in any order, so only whole phrases count.
-        for alternative in found:
-            text, confidence = said.get(alternative["text"]), alternative["confidence"]
-            if text is not None:
-                behind = found[0]["confidence"] - confidence
-                score = self._rule.score(behind, confidence * RATE / len(samples))
-                return Recognised(text, score, begins)
-        return Recognised("", 0.0, begins)
+        likely = [(said[each["text"]], each["confidence"]) for each in found if each["text"] in said]
+        if not likely:
+            return Recognised("", 0.0, begins)
+        text, best = likely[0]
+        score = self._rule.score(found[0]["confidence"] - best, best * RATE / len(samples))
+        near = {each for each, confidence in likely if best - confidence <= self._rule.clear}
+        return Recognised(text, score, begins, frozenset(near - {text}))
 
     def _entries(self, texts: frozenset[str]) -> dict[str, str]:
         """The phrases by what they are in the grammar: one word where the model knows one, as ours does."""
