@@ -28,6 +28,7 @@ import numpy as np
 
 from voice_facilitator import phrases as phrase_files
 from voice_facilitator import protocols
+from voice_facilitator.app.setting_up import wording_of
 from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
 from voice_facilitator.hearing.command_engines import Choice, CommandSetup, choose, load_engine
 from voice_facilitator.hearing.commands import CommandEngine, CommandListener, Recognised
@@ -133,7 +134,7 @@ class Bench:
 def announcements(settings: Settings, pause: float = 1.5) -> rooms.Clip:
     """Everything the program says in its default session, as the default voice says it, without muting."""
     protocol = protocols.load(settings.session.protocol)
-    wording = protocols.load_wording(protocol.language)
+    wording = wording_of(settings, protocol)
     engine = Pyttsx3Engine(settings.speaking)
     sounds: list[Floats] = []
     for text in protocols.sentences_of(protocol, wording, ()):
