@@ -240,6 +240,7 @@ _PHRASE_GAPS: dict[str, tuple[str, ...]] = {
     "setup.no-model": ("models",),
     "setup.commands": ("say", "engine", "heard", "hours", "false"),
     "setup.commands.unmeasured": ("say", "engine"),
+    **{f"trouble.{what}": ("count",) for what in ("faults", "restarts", "dropped", "missed")},
     "summary.length": ("time",),
     "summary.faults": ("faults",),
     "summary.reminders": ("screen", "voice"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from voice_facilitator import __version__, models, protocols, settings, soundcard
+from voice_facilitator.app import faultlog
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_engine, load_phrases
 from voice_facilitator.resources import models_folder, user_settings_file
@@ -55,6 +58,32 @@ def examine(settings_file: Path | None = None) -> Iterator[Finding]:
     yield _speech(chosen)
     yield _commands(chosen)
     yield from _models()
+    if (last := _last_session()) is not None:
+        yield last
+
+
+def report(findings: list[Finding]) -> str:
+    """What helps with a bug report: the findings and the fault log, without content and without names."""
+    home = str(Path.home())
+    lines = [f"{f.health.value}  {f.what}: {f.text} {f.hint}".rstrip() for f in findings]
+    lines += ["", "Fault log (parts, seconds, error codes; nothing anybody said):"]
+    lines += [json.dumps(entry) for entry in faultlog.read()] or ["empty"]
+    return "\n".join(lines).replace(home, "~")
+
+
+def _last_session() -> Finding | None:
+    last = faultlog.last_session(faultlog.read())
+    if last is None:
+        return None
+    lost, restarts = Counter(last["lost"]), last["restarts"]
+    text = (
+        f"{last['day']}: {lost.total()} faults, {restarts} restarts of our processes, "
+        f"{last['dropped']} dropped from full queues, {last['missed_seconds']:g} s not heard"
+    )
+    parts = ", ".join(f"{number} x {part}" for part, number in lost.items())
+    well = not lost and not restarts and not last["dropped"]
+    hint = "" if well else f"{'Lost: ' + parts + '. ' if parts else ''}For a bug report: doctor --report"
+    return Finding("last session", Health.GOOD if well else Health.NOTE, text, hint)
 
 
 def _settings(file: Path | None) -> tuple[Settings | None, Finding]:

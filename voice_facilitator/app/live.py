@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from voice_facilitator.app.conductor import Conductor, Sink
+from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.presses import Presses
 from voice_facilitator.app.resume import ResumeFile
 from voice_facilitator.display.keys import KeyReader, Press, press_for, terminal_restored
 from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
+from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.process import HearingProcess
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session import Session, View
@@ -74,6 +76,7 @@ class LiveSession:
         timer_only: bool = False,
         resume_file: ResumeFile | None = None,
         resumed_at: Seconds | None = None,
+        fault_log: FaultLog | None = None,
         keys: bool = True,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -87,12 +90,17 @@ class LiveSession:
         """
         self._inbox: queue.Queue[ev.Input | _Key | Press] = queue.Queue(_INBOX)
         self.dropped_events = 0
+        self.write_failures = 0  # of event log, fault log and display, on a full disk or a closed window
         self._session = session
         self._hearing = hearing_of(self.put)
         self._speaking = speaking_of(self.put)
         self._presses = Presses()
-        sinks = [self._presses, self._happened, *sinks]
-        self._conductor = Conductor(session, _Ears(self._hearing), self._speaking, sinks)
+        self._faults = fault_log
+        everywhere: list[Sink] = [self._presses, self._happened, *sinks, *([fault_log] if fault_log else [])]
+        guarded = [self._guarded(sink) for sink in everywhere]
+        self._conductor = Conductor(session, _Ears(self._hearing), self._speaking, guarded)
+        self._health = ev.HealthChanged(0, 0)
+        self._errors: dict[str, int] = {}
         self._screen = screen
         self._sentences = list(sentences)
         self._on_progress = on_progress
@@ -129,7 +137,7 @@ class LiveSession:
         """Run until the session has ended or is interrupted; the parts are stopped either way."""
         code, keep = ExitCode.OK, True
         harden()
-        with interrupts(), terminal_restored():
+        with interrupts() as stop_listening, terminal_restored():
             try:
                 self._start()
                 self._loop()
@@ -139,6 +147,7 @@ class LiveSession:
             except KeyboardInterrupt:  # a person wants it to stop, and to be forgotten
                 code, keep = ExitCode.INTERRUPTED, False
             finally:
+                stop_listening()  # who presses it twice must not stop the wiping
                 self._stop(keep_resume_file=keep)
         return code
 
@@ -185,9 +194,47 @@ class LiveSession:
             self._follow()
             if self._now() >= self._next_redraw:
                 self._next_redraw = self._now() + _REDRAW_SECONDS
-                level = self._hearing.level if self._hearing.pid else None
-                self._screen.update(self._view(), level)
-        self._screen.update(self._session.view(), None)
+                self._check_health()
+                self._show(self._hearing.level if self._hearing.pid else None)
+        self._show(None)
+
+    def _show(self, level: float | None) -> None:
+        try:
+            self._screen.update(self._session.view() if self._session.ended else self._view(), level)
+        except OSError:  # the window is gone; the voice is still there
+            self.write_failures += 1
+
+    def _guarded(self, sink: Sink) -> Sink:
+        """A full disk must not end a session."""
+
+        def guarded(t: Seconds, item: ev.Input | ev.Effect) -> None:
+            try:
+                sink(t, item)
+            except OSError:
+                self.write_failures += 1
+
+        return guarded
+
+    def _check_health(self) -> None:
+        """Tell the session, and with it the display, what the parts have counted."""
+        counters, resume_file = self._hearing.counters, self._resume_file
+        health = ev.HealthChanged(
+            restarts=counters.restarts + self._speaking.restarts,
+            dropped=self.dropped_events
+            + self._speaking.dropped
+            + counters.dropped_messages
+            + counters.refused_messages
+            + self.write_failures
+            + (resume_file.failures if resume_file else 0),
+            missed_seconds=counters.dropped_samples / RATE,
+        )
+        if health != self._health:
+            self._health = health
+            self._conductor.take(health, self._now())
+        for code, times in list(counters.errors.items()):
+            if self._faults is not None and self._errors.get(code) != times:
+                self._errors[code] = times
+                self._faults.error(self._now(), code, times)
 
     def _follow(self, *, at_once: bool = False) -> None:
         if self._resume_file is not None:
@@ -257,8 +304,11 @@ def interrupt_main() -> None:
 
 
 @contextlib.contextmanager
-def interrupts() -> Iterator[None]:
-    """SIGTERM and a closed terminal end a session as politely as Ctrl-C, but it can be resumed."""
+def interrupts() -> Iterator[Callable[[], None]]:
+    """SIGTERM and a closed terminal end a session as politely as Ctrl-C, but it can be resumed.
+
+    Gives what makes all of them mean nothing any more.
+    """
 
     def on_signal(*_: object) -> None:
         raise _ShutDown
@@ -268,8 +318,15 @@ def interrupts() -> Iterator[None]:
     for name in names:
         with contextlib.suppress(ValueError):  # only the main thread may; others go without
             before[name] = signal.signal(getattr(signal, name), on_signal)
+
+    def ignore() -> None:
+        for name in ("SIGINT", *names):
+            with contextlib.suppress(ValueError):
+                before.setdefault(name, signal.getsignal(getattr(signal, name)))
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+
     try:
-        yield
+        yield ignore
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)

@@ -147,8 +147,12 @@ def doctor(
         bool, typer.Option("--privacy", help="Try out what protects the group on this machine.")
     ] = False,
     as_json: JsonOption = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="A text for a bug report, with the fault log (without content).")
+    ] = False,
 ) -> int:
     """Say what works, and what to do about what does not."""
+    from voice_facilitator.app import doctor as doctor_
     from voice_facilitator.app import privacy_check
     from voice_facilitator.app.doctor import Health, examine
 
@@ -157,11 +161,13 @@ def doctor(
     looks = privacy_check.examine() if privacy else chain(examine(settings_file), privacy_check.in_short())
     for finding in looks:
         findings.append(finding)
-        if not as_json:
+        if not as_json and not report:
             print(f"{marks[finding.health]}  {finding.what}: {finding.text}")
             if finding.hint:
                 print(f"      {finding.hint}")
             sys.stdout.flush()
-    if as_json:
+    if report:
+        print(doctor_.report(findings))
+    elif as_json:
         print_json([finding.as_dict() for finding in findings])
     return ExitCode.FAILED if any(f.health is Health.BAD for f in findings) else ExitCode.OK

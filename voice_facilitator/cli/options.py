@@ -76,8 +76,13 @@ def event_log(path: Path | None) -> Iterator[list[Any]]:
                 "Name another file.",
                 exit_code=ExitCode.BAD_FILE,
             ) from error
-        with stream:
+        try:
             yield [EventLog(stream)]
+        finally:
+            try:
+                stream.close()
+            except OSError as error:
+                say(f"The event log {path} is not complete: {error.strerror}.")
 
 
 def progress_bar() -> Progress:

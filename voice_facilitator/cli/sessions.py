@@ -153,6 +153,7 @@ def _hold(settings: Any, cut: Any, wishes: _Wishes, options: Any, events: Path |
 def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sinks: list[Any]) -> int:
     """Everything is chosen: the session itself and its summary."""
     from voice_facilitator import protocols as protocol_files
+    from voice_facilitator.app.faultlog import FaultLog
     from voice_facilitator.app.live import LiveSession
     from voice_facilitator.app.report import Report
     from voice_facilitator.app.resume import ResumeFile
@@ -187,6 +188,7 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
             timer_only=chosen.timer_only,
             keys=False,
             resume_file=ResumeFile(chosen.protocol_name),
+            fault_log=FaultLog(),
             resumed_at=cut.session_time(time.time()) if cut else None,
         )
         keyboard.leads_to(live.key)

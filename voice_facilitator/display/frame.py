@@ -63,6 +63,17 @@ def missing(view: View) -> list[str]:
     return [part.value for part in view.lost if part not in (Part.MICROPHONE, Part.HEARING)]
 
 
+def trouble(view: View) -> list[tuple[str, int]]:
+    """What failed, was mended or was missed since the start, by kind; empty on most days."""
+    counted = {
+        "faults": view.faults,
+        "restarts": view.restarts,
+        "dropped": view.dropped,
+        "missed": round(view.missed_seconds),
+    }
+    return [(what, count) for what, count in counted.items() if count]
+
+
 def closes(view: View) -> bool:
     """Whether this is the last part, in which the support contacts are shown."""
     return view.mode in ("closing", "ended") or (bool(view.phase) and not view.later)
@@ -88,6 +99,7 @@ def session_frame(view: View, contacts: tuple[str, ...] = ()) -> dict[str, Any]:
         "microphone": shown_mic.value,
         "heard": shown_heard.value if shown_heard else None,
         "missing": missing(view),
+        "trouble": trouble(view),
         "caption": view.caption,
         "line": view.line,
         "undo_left": round(view.undo_left, 2),

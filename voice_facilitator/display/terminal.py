@@ -178,6 +178,9 @@ def _status(view: View, level_dbfs: float | None, phrases: Phrases) -> Renderabl
         table.add_row(phrases["voices"], phrases[f"voices.{view.enrolment.value}"])
     for part in frame.missing(view):
         table.add_row("", phrases[f"missing.{part}"])
+    if trouble := frame.trouble(view):
+        counted = (phrases[f"trouble.{what}"].format(count=count) for what, count in trouble)
+        table.add_row(phrases["trouble"], ", ".join(counted))
     return table
 
 

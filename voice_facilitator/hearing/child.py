@@ -201,14 +201,15 @@ def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
     hearing = _make_hearing(setup, outbox)
     audio = make_source(setup.source, setup.settings, start)
     inbox = _Inbox(controls)
-    was_lost = False
+    was_lost: bool | None = None  # not known yet
     next_beat = 0.0
     try:
         for block in _until_stopped(audio, inbox, hearing):
             for time_heard, found in hearing.steps(block):
                 for event in found:
                     outbox.put(Heard(start + time_heard, event))
-            if isinstance(audio, MicrophoneSource) and audio.lost != was_lost:
+            known = isinstance(audio, MicrophoneSource) and (audio.lost or len(block) > 0)
+            if isinstance(audio, MicrophoneSource) and known and audio.lost != was_lost:
                 was_lost = audio.lost
                 event = PartLost(Part.MICROPHONE) if was_lost else PartBack(Part.MICROPHONE)
                 hearing.say_again()
@@ -252,6 +253,8 @@ def _make_hearing(setup: Setup, outbox: _Outbox) -> Hearing:
         outbox.put(Failed(error))
         outbox.put(Heard(0.0, PartLost(Part.VOICE_MODEL)))
         model = None
+    else:
+        outbox.put(Heard(0.0, PartBack(Part.VOICE_MODEL)))
     if model is None:
         return Hearing(settings, None, commands=commands)
     return Hearing(settings, model.encoder, model.cohort, model.rule, commands)

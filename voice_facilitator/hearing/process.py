@@ -47,6 +47,9 @@ __all__ = ["Array", "Counters", "File", "HearingProcess", "Microphone", "Source"
 _START_SECONDS = 60.0  # a slow small computer reading its models from a card
 _HANG_SECONDS = 8.0  # without a sign of life
 _BACKOFF_SECONDS = (0.2, 1.0, 3.0, 10.0, 30.0)
+_WEDGED_SECONDS = (
+    1.0  # a sound system that hung may be back at any time, and people wait for their microphone
+)
 _STEADY_SECONDS = 300.0  # having run so long, a crash counts as the first one again
 _MAY_CROSS = (SpeakerChanged, PresenterEvidence, EnrolmentChanged, PartLost, PartBack, Request, NotUnderstood)
 
@@ -96,6 +99,8 @@ class HearingProcess:
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._over = False
+        self._lost: set[Part] = set()  # as the children told
+        self._dropped_before = (0, 0)  # samples, messages: by the children that are gone
         self.level = -120.0  # dBFS, for a meter
         self.position: Seconds = 0.0  # of the audio
         self.counters = Counters()
@@ -166,18 +171,21 @@ class HearingProcess:
             started = time.monotonic()
             messages = self._launch()
             healthy = self._read(messages)
-            self._kill()
+            wedged = self._kill()
             if self._stopping.is_set():
                 break
             if crashes == 0 or healthy:
                 self._tell(PartLost(Part.HEARING))
             self.level = -120.0
+            counters = self.counters
+            self._dropped_before = (counters.dropped_samples, counters.dropped_messages)
             crashes = 1 if time.monotonic() - started > _STEADY_SECONDS else crashes + 1
-            if crashes > len(_BACKOFF_SECONDS):
-                self.given_up = True
+            if crashes > len(_BACKOFF_SECONDS) and not isinstance(self._source, Microphone):
+                self.given_up = True  # a file stays what it is, a microphone may be plugged in again
                 break
-            self.counters.restarts += 1
-            self._stopping.wait(_BACKOFF_SECONDS[crashes - 1])
+            counters.restarts += 1
+            wait = _BACKOFF_SECONDS[min(crashes, len(_BACKOFF_SECONDS)) - 1]
+            self._stopping.wait(min(wait, _WEDGED_SECONDS) if wedged else wait)
 
     def _launch(self) -> Connection:
         context = multiprocessing.get_context("spawn")
@@ -241,12 +249,20 @@ class HearingProcess:
 
     def _take(self, message: child.Message) -> None:
         match message:
+            case child.Heard(event=PartLost(part) as event):
+                self._lost.add(part)
+                self._tell(event)
+            case child.Heard(event=PartBack(part) as event):
+                if part in self._lost:  # every new child tells what it has
+                    self._lost.discard(part)
+                    self._tell(event)
             case child.Heard(event=event) if isinstance(event, _MAY_CROSS):
                 self._tell(event)
             case child.Beat(level, position, dropped_samples, dropped_messages):
                 self.level, self.position = level, position
-                self.counters.dropped_samples = dropped_samples
-                self.counters.dropped_messages = dropped_messages
+                samples_before, messages_before = self._dropped_before
+                self.counters.dropped_samples = samples_before + dropped_samples
+                self.counters.dropped_messages = messages_before + dropped_messages
             case child.Failed(error):
                 self.last_error = error
                 self.counters.errors[error.code] = self.counters.errors.get(error.code, 0) + 1
@@ -266,16 +282,20 @@ class HearingProcess:
             with contextlib.suppress(OSError, ValueError):  # it just died: the next one is told at its start
                 self._controls.send(control)
 
-    def _kill(self) -> None:
+    def _kill(self) -> bool:
+        """End the child. True: the sound system was what hung."""
         with self._lock:
             process, controls = self._process, self._controls
             self._process = self._controls = None
         if controls is not None:
             controls.close()
         if process is not None:
-            if process.is_alive():
+            hung: bool = process.is_alive() and not process.join(0.2) and process.is_alive()
+            if hung:
                 process.kill()
             process.join(2)
+            return hung or bool(process.exitcode == child.EXIT_WEDGED)
+        return False
 
 
 @contextlib.contextmanager

@@ -270,6 +270,9 @@ class Core:
             state.undo.until = state.speaking_until + self.policy.undo_seconds
         state.caption = text
         state.caption_until = state.now + max(LINE_SECONDS, len(text) / READ_CHARACTERS_PER_SECOND)
+        state.telling_fault = key if key.startswith("lost.") else ""
+        if state.telling_fault:
+            state.faults_heard = sorted({*state.faults_heard, key})
         self.emit(ev.Announce(state.now, state.announced, key, text, chime, voice))
 
     def wait(self, pending: Pending) -> None:

@@ -181,6 +181,15 @@ class PartBack(Input):
 
 
 @dataclass(frozen=True, slots=True)
+class HealthChanged(Input):
+    """What the parts have counted since the program began: see `state.Health`."""
+
+    restarts: int
+    dropped: int
+    missed_seconds: Seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Restarted(Input):
     """The program is there again after a power cut; nothing fell due since the last event."""
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from voice_facilitator.session import due, floor, requests, resume
+from voice_facilitator.session import due, faults, floor, requests, resume
 from voice_facilitator.session import events as ev
 from voice_facilitator.session import machine as states
-from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
+from voice_facilitator.session.core import Core
 from voice_facilitator.session.events import Seconds, SpeakerState
 from voice_facilitator.session.protocol import Policy, Protocol, Wording
-from voice_facilitator.session.state import Late, Pending, from_plain, to_plain
+from voice_facilitator.session.state import Health, Late, Pending, from_plain, to_plain
 from voice_facilitator.session.view import View, view
 
 REMINDER_GRACE_SECONDS = 12.0  # a reminder that comes later than this would surprise
-FAULT_AGAIN_SECONDS = 60.0  # a part that comes and goes is not talked about each time
 
 
 class Session:
@@ -137,11 +136,15 @@ class Session:
             case ev.AnnouncementStarted():
                 pass
             case ev.AnnouncementFinished():
+                if event.outcome is ev.Outcome.FAILED and event.number == self._core.state.speaking:
+                    faults.not_heard(self._core)
                 due.announcement_over(self._core, event.number)
             case ev.PartLost():
-                self._part_lost(event.part)
+                faults.part_lost(self._core, event.part)
             case ev.PartBack():
-                self._part_back(event.part)
+                faults.part_back(self._core, event.part)
+            case ev.HealthChanged():
+                self._core.state.health = Health(event.restarts, event.dropped, event.missed_seconds)
 
     def _heard(self, who: SpeakerState) -> None:
         state = self._core.state
@@ -180,47 +183,6 @@ class Session:
         state.enrolment = event.quality
         if event.quality in (ev.Enrolment.POOR, ev.Enrolment.AMBIGUOUS):
             core.show(core.wording.say(f"enrolment.{event.quality.value}"))
-
-    def _part_lost(self, part: ev.Part) -> None:
-        core, state = self._core, self._core.state
-        if part in state.lost:
-            return
-        state.lost.append(part)
-        if part in (ev.Part.MICROPHONE, ev.Part.HEARING):
-            state.who = state.silent_since = None
-        core.emit(ev.Degraded(state.now, part, lost=True))
-        core.withdraw("reminder")
-        self._tell_fault(f"lost.{part.value}", f"back.{part.value}", part)
-
-    def _part_back(self, part: ev.Part) -> None:
-        core, state = self._core, self._core.state
-        if part not in state.lost:
-            return
-        state.lost.remove(part)
-        if part in (ev.Part.MICROPHONE, ev.Part.HEARING) and core.may_hear():
-            self._heard(SpeakerState.UNSURE)  # somebody may be speaking, until we have heard otherwise
-        core.emit(ev.Degraded(state.now, part, lost=False))
-        self._tell_fault(f"back.{part.value}", f"lost.{part.value}", part)
-
-    def _tell_fault(self, key: str, opposite: str, part: ev.Part) -> None:
-        """One sentence when a part fails and one when it is back, not more often than once a minute."""
-        core, state = self._core, self._core.state
-        text = core.wording.say(key)
-        core.show(text)
-        if core.withdraw(opposite):  # nobody heard of the one, so nobody needs to hear of the other
-            state.fault_told.pop(opposite, None)
-            return
-        told = state.fault_told.get(key)
-        if told is not None and state.now - told < FAULT_AGAIN_SECONDS:
-            return
-        if core.mode != states.RUNNING or ev.Part.SPEAKER in state.lost:
-            return
-        state.fault_told[key] = state.now
-        voice = ev.Part.SPEECH_ENGINE not in state.lost  # without it, the tone says: look at the display
-        until = state.now + REQUEST_GRACE_SECONDS
-        core.wait(
-            Pending(key, text, state.now, until, voice=voice, late=Late.CHIME, holds_silence=True, fault=True)
-        )
 
 
 def _holds_together(core: Core) -> bool:

@@ -81,6 +81,15 @@ class Reminders:
 
 
 @dataclass(slots=True)
+class Health:
+    """What was mended or given up without a word, counted since the program began."""
+
+    restarts: int = 0  # of the hearing and the speaking process
+    dropped: int = 0  # events and announcements that a full queue refused, lines that a full disk did
+    missed_seconds: Seconds = 0.0  # of the room's sound
+
+
+@dataclass(slots=True)
 class State:
     """The whole memory of a session."""
 
@@ -100,7 +109,11 @@ class State:
     reminders: Reminders = field(default_factory=Reminders)
     presenter_of: str = ""  # the phase whose presenter is being learnt or known
     lost: list[Part] = field(default_factory=list)
+    faults: int = 0  # parts lost so far
     fault_told: dict[str, Seconds] = field(default_factory=dict)
+    faults_heard: list[str] = field(default_factory=list)  # what the group was told is lost
+    telling_fault: str = ""  # what is being said is about this one
+    health: Health = field(default_factory=Health)
     # what is said and shown
     waiting: list[Pending] = field(default_factory=list)
     speaking: int | None = None

@@ -35,6 +35,10 @@ class View:
     reminders: bool
     timer_only: bool
     lost: tuple[Part, ...]
+    faults: int  # parts lost so far, those that are back included
+    restarts: int  # of our processes, so far
+    dropped: int  # events, announcements and lines refused by a full queue or disk, so far
+    missed_seconds: Seconds  # of the room's sound, so far
     undo_left: Seconds
     asks_to_end: bool
     allowed: frozenset[Action]
@@ -72,6 +76,10 @@ def view(core: Core) -> View:
         reminders=core.may_remind(),
         timer_only=state.timer_only,
         lost=tuple(state.lost),
+        faults=state.faults,
+        restarts=state.health.restarts,
+        dropped=state.health.dropped,
+        missed_seconds=state.health.missed_seconds,
         undo_left=max(0.0, state.undo.until - state.now) if state.undo else 0.0,
         asks_to_end=state.confirm_end_until is not None,
         allowed=allowed(core),

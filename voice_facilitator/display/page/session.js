@@ -61,7 +61,9 @@ function draw() {
   put(place("microphone"), say(`microphone.${state.microphone}`));
   room.querySelector(".mic").dataset.state = state.microphone;
   room.querySelector(".mic path").setAttribute("d", MICROPHONE[state.microphone]);
-  put(place("missing"), state.missing.map((part) => say(`missing.${part}`)).join(" · "));
+  const missing = state.missing.map((part) => say(`missing.${part}`));
+  const trouble = state.trouble.map(([what, count]) => say(`trouble.${what}`, { count }));
+  put(place("missing"), [...missing, ...trouble].join(" · "));
   document.title = running ? `${state.title} · ${state.protocol}` : title();
   tick();
 }
