@@ -35,6 +35,14 @@ class ToneEngine(SpeechEngine):
         return [Voice("tone", "Tone", "en-gb")]
 
 
+class SlowEngine(ToneEngine):
+    """A small computer that renders slower than it is asked."""
+
+    def render(self, text: str) -> Speech:
+        time.sleep(4)
+        return super().render(text)
+
+
 class MissingEngine(ToneEngine):
     """There is no speech engine on this machine."""
 

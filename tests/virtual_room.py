@@ -33,11 +33,12 @@ MICROPHONE = "room_mic"
 SPEAKER = "room_speaker"
 CAPTURE_RATE = 16_000
 _FEED = "room_mic_feed"
+_LOAD_MICROPHONE = ["module-remap-source", f"source_name={MICROPHONE}", f"master={_FEED}.monitor"]
 _LOAD_SPEAKER = ["module-null-sink", f"sink_name={SPEAKER}", "rate=48000", "channels=2"]
 _DEFAULT_PA = f"""
 load-module module-native-protocol-unix auth-anonymous=1 socket={{socket}}
 load-module module-null-sink sink_name={_FEED} {{microphone_format}}
-load-module module-remap-source source_name={MICROPHONE} master={_FEED}.monitor {{microphone_format}}
+load-module {" ".join(_LOAD_MICROPHONE)} {{microphone_format}}
 load-module {" ".join(_LOAD_SPEAKER)}
 set-default-source {MICROPHONE}
 set-default-sink {SPEAKER}
@@ -244,11 +245,23 @@ class VirtualRoom:
 
     def unplug_speaker(self) -> None:
         """The speaker vanishes, the microphone stays."""
+        self._unplug(f"sink_name={SPEAKER}")
+
+    def unplug_microphone(self) -> None:
+        """The microphone vanishes; the server moves its listener elsewhere, be it to our own speaker."""
+        self._unplug(f"source_name={MICROPHONE}")
+
+    def plug_microphone(self) -> None:
+        self._pactl("load-module", *_LOAD_MICROPHONE, *self._microphone_format.split())
+        self._pactl("set-default-source", MICROPHONE)
+        self.hurt = False
+
+    def _unplug(self, argument: str) -> None:
         self.hurt = True
         modules = subprocess.run(
             ["pactl", "list", "short", "modules"], capture_output=True, text=True, check=True
         ).stdout
-        number = next(line.split("\t")[0] for line in modules.splitlines() if f"sink_name={SPEAKER}" in line)
+        number = next(line.split("\t")[0] for line in modules.splitlines() if argument in line)
         self._pactl("unload-module", number)
 
     def plug_speaker(self) -> None:

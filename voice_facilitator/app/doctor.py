@@ -58,7 +58,7 @@ def examine(settings_file: Path | None = None) -> Iterator[Finding]:
     yield _speech(chosen)
     yield _commands(chosen)
     yield from _models()
-    if (last := _last_session()) is not None:
+    if (last := _last_session_of(faultlog.read())) is not None:
         yield last
 
 
@@ -71,8 +71,8 @@ def report(findings: list[Finding]) -> str:
     return "\n".join(lines).replace(home, "~")
 
 
-def _last_session() -> Finding | None:
-    last = faultlog.last_session(faultlog.read())
+def _last_session_of(log: list[dict[str, Any]]) -> Finding | None:
+    last = faultlog.last_session(log)
     if last is None:
         return None
     lost, restarts = Counter(last["lost"]), last["restarts"]

@@ -18,13 +18,13 @@ from voice_facilitator.resources import state_folder
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
 
-FIELDS = {
-    "session": {"day", "version", "python", "system"},
-    "resumed": {"t"},
-    "part": {"t", "part", "lost"},
-    "counted": {"t", "restarts", "dropped", "missed_seconds"},
-    "error": {"t", "code", "times"},
-    "ended": {"t", "reason"},
+FIELDS: dict[str, dict[str, type]] = {
+    "session": {"day": str, "version": str, "python": str, "system": str},
+    "resumed": {"t": float},
+    "part": {"t": float, "part": str, "lost": bool},
+    "counted": {"t": float, "restarts": int, "dropped": int, "missed_seconds": float},
+    "error": {"t": float, "code": str, "times": int},
+    "ended": {"t": float, "reason": str},
 }
 _MOST_LINES = 400  # some sessions' worth; older lines go first
 _MOST_OF_ONE = 200  # a part that flaps all session long must not fill it
@@ -55,20 +55,24 @@ class FaultLog:
     def __call__(self, t: Seconds, item: ev.Input | ev.Effect) -> None:
         match item:
             case ev.Degraded(part=part, lost=lost):
-                self._write(_line("part", t=round(t, 1), part=part.value, lost=lost))
+                self._write(_line("part", t=round(float(t), 1), part=part.value, lost=lost))
             case ev.Restarted():
-                self._write(_line("resumed", t=round(t, 1)))
+                self._write(_line("resumed", t=round(float(t), 1)))
             case ev.HealthChanged(restarts, dropped, missed):
-                counted = {"restarts": restarts, "dropped": dropped, "missed_seconds": round(missed, 1)}
-                self._write(_line("counted", t=round(t, 1), **counted))
+                counted = {
+                    "restarts": restarts,
+                    "dropped": dropped,
+                    "missed_seconds": round(float(missed), 1),
+                }
+                self._write(_line("counted", t=round(float(t), 1), **counted))
             case ev.Ended(reason=reason):
-                self._write(_line("ended", t=round(t, 1), reason=reason))
+                self._write(_line("ended", t=round(float(t), 1), reason=reason))
             case _:
                 pass
 
     def error(self, t: Seconds, code: str, times: int) -> None:
         """An error with this code has happened so often by now."""
-        self._write(_line("error", t=round(t, 1), code=code, times=times))
+        self._write(_line("error", t=round(float(t), 1), code=code, times=times))
 
     def _write(self, entry: dict[str, Any]) -> None:
         if self._written >= _MOST_OF_ONE:
@@ -92,9 +96,15 @@ def read(path: Path | None = None) -> list[dict[str, Any]]:
     for line in lines[-_MOST_LINES:]:
         with contextlib.suppress(ValueError, RecursionError):
             entry = json.loads(line)
-            if isinstance(entry, dict) and set(entry) - {"what"} == FIELDS.get(str(entry.get("what"))):
+            if isinstance(entry, dict) and _understood(entry):
                 found.append(entry)
     return found
+
+
+def _understood(entry: dict[str, Any]) -> bool:
+    fields = FIELDS.get(str(entry.get("what")), {})
+    good = (type(entry.get(name)) is kind for name, kind in fields.items())
+    return bool(fields) and set(entry) == {"what", *fields} and all(good)
 
 
 def last_session(entries: list[dict[str, Any]]) -> dict[str, Any] | None:

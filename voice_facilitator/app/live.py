@@ -142,7 +142,7 @@ class LiveSession:
                 self._start()
                 self._loop()
                 keep = False
-            except _ShutDown:
+            except ShutDown:
                 code = ExitCode.INTERRUPTED
             except KeyboardInterrupt:  # a person wants it to stop, and to be forgotten
                 code, keep = ExitCode.INTERRUPTED, False
@@ -295,7 +295,7 @@ class LiveSession:
             self._conductor.take(Request(Action.PAUSE, "clock"), self._now())
 
 
-class _ShutDown(BaseException):
+class ShutDown(BaseException):
     """The computer or the terminal goes away under a session, which may want to go on afterwards."""
 
 
@@ -311,7 +311,7 @@ def interrupts() -> Iterator[Callable[[], None]]:
     """
 
     def on_signal(*_: object) -> None:
-        raise _ShutDown
+        raise ShutDown
 
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {}

@@ -28,7 +28,7 @@ from voice_facilitator.settings import Settings
 
 SAVE_SECONDS = 2.0  # what a power cut can take at most
 _VERSION = 1
-_FIELDS = {"version", "saved_at", "ends_at", "protocol", "session"}
+_FIELDS = {"version", "saved_at", "ends_at", "protocol", "minutes", "session"}
 _MOST_BYTES = 64_000
 _CLOCK_SLACK_SECONDS = 2.0
 _CLOSE_SECONDS = 3.0
@@ -94,6 +94,10 @@ def _read(path: Path, settings: Settings) -> Interrupted:
     if not all(type(value) in (int, float) for value in times) or not isinstance(data["protocol"], str):
         raise ValueError("this is no resume file")
     protocol = protocols.load(data["protocol"])
+    if data["minutes"] is not None:
+        if type(data["minutes"]) is not int:
+            raise ValueError("this is no resume file")
+        protocol = protocols.with_minutes(protocol, data["minutes"])
     wording = wording_of(settings, protocol)
     contacts = tuple(settings.session.support_contacts)
     session = Session.after_cut(data["session"], protocol, wording, policy_of(settings), contacts)
@@ -113,8 +117,9 @@ class ResumeFile:
     `failures` counts writes that went wrong: the session goes on, and could not be resumed.
     """
 
-    def __init__(self, protocol_name: str, path: Path | None = None) -> None:
-        """protocol_name: what `protocols.load` takes; a file's path is made absolute."""
+    def __init__(self, protocol_name: str, path: Path | None = None, *, minutes: int | None = None) -> None:
+        """protocol_name: what `protocols.load` takes; a file is made absolute. minutes: another length."""
+        self._minutes = minutes
         file = Path(protocol_name)
         self._protocol = str(file.resolve()) if file.suffix and file.is_file() else protocol_name
         self._path = path or resume_path()
@@ -142,6 +147,7 @@ class ResumeFile:
                 "saved_at": round(wall_clock, 3),
                 "ends_at": round(wall_clock + session.planned_end - kept["now"], 3),
                 "protocol": self._protocol,
+                "minutes": self._minutes,
                 "session": kept,
             }
             self._change.notify()

@@ -120,7 +120,7 @@ class _Wishes:
 def _hold(settings: Any, cut: Any, wishes: _Wishes, options: Any, events: Path | None) -> int:
     """A new session, or (`cut`) the rest of an interrupted one."""
     from voice_facilitator import protocols as protocol_files
-    from voice_facilitator.app.live import interrupts
+    from voice_facilitator.app.live import ShutDown, interrupts
     from voice_facilitator.app.room_display import Keyboard, room_display
     from voice_facilitator.app.stages import Chosen, SetupStage
     from voice_facilitator.display.keys import terminal_restored
@@ -145,7 +145,7 @@ def _hold(settings: Any, cut: Any, wishes: _Wishes, options: Any, events: Path |
             say("Set up on the room page, or press the space bar to go on without.")
             try:
                 chosen = stage.run()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, ShutDown):
                 return ExitCode.INTERRUPTED
         return _run(chosen, cut, wishes, server, keyboard, sinks)
 
@@ -154,7 +154,7 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
     """Everything is chosen: the session itself and its summary."""
     from voice_facilitator import protocols as protocol_files
     from voice_facilitator.app.faultlog import FaultLog
-    from voice_facilitator.app.live import LiveSession
+    from voice_facilitator.app.live import LiveSession, ShutDown
     from voice_facilitator.app.report import Report
     from voice_facilitator.app.resume import ResumeFile
     from voice_facilitator.app.room_display import screens_of
@@ -171,6 +171,8 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
     if commands is not None and commands.choice is not None:
         say(f"{commands.choice.name} listens for spoken commands: {commands.choice.how_good}.")
     report = Report(format_)
+    usual = protocol_files.load(chosen.protocol_name).seconds
+    other_length = round(format_.seconds / 60) if abs(format_.seconds - usual) > 1 else None
     with counted("Preparing the announcements") as on_progress:
         live = LiveSession(
             cut.session if cut else new_session(settings, format_),
@@ -187,7 +189,7 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
             begin_after_seconds=wishes.begin_after,
             timer_only=chosen.timer_only,
             keys=False,
-            resume_file=ResumeFile(chosen.protocol_name),
+            resume_file=ResumeFile(chosen.protocol_name, minutes=other_length),
             fault_log=FaultLog(),
             resumed_at=cut.session_time(time.time()) if cut else None,
         )
@@ -200,7 +202,7 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
         say("The room page shows this as well. Discard it there, or press any key, to end.")
         summary = SummaryStage(server, report.as_dict())
         keyboard.leads_to(summary.key)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt, ShutDown):
             summary.run()
     say("Nothing was kept: no sound, no voices, no words.")
     return code

@@ -1,0 +1,62 @@
+"""What a group hears of faults: at most one sentence for each, and one when it is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plays import play
+from voice_facilitator.session import events as ev
+
+
+def test_what_mends_itself_at_once_is_shown_and_not_said() -> None:
+    heard = play("0 begin\n 390 silence\n 400 lost hearing\n 404 recovered hearing\n 405 silence", until=500)
+    assert heard.only("say", "chime", after=330) == []
+    assert len(heard.only("show", after=399, before=405)) == 2
+
+
+def test_a_microphone_that_takes_the_hearing_with_it_is_one_fault() -> None:
+    heard = play(
+        """
+        0   begin
+        390 silence
+        400 lost microphone
+        402 lost hearing
+        420 recovered hearing
+        422 recovered microphone
+        423 silence
+    """,
+        until=500,
+    )
+    assert heard.only("say", "chime", after=330) == ["405 say lost.microphone", "424.8 say back.microphone"]
+
+
+def test_a_sound_server_that_dies_is_told_once_when_it_is_over() -> None:
+    """Microphone and speaker go together: the first sentence cannot be heard, so only one remains to say."""
+    before = play("0 begin\n 390 silence\n 400 lost microphone", until=406, voice_seconds=None)
+    (number,) = [
+        e.number for e in before.effects if isinstance(e, ev.Announce) and e.key == "lost.microphone"
+    ]
+    timeline = [
+        (406.0, ev.AnnouncementFinished(number, ev.Outcome.FAILED)),
+        (406.0, ev.PartLost(ev.Part.SPEAKER)),
+        (430.0, ev.PartBack(ev.Part.SPEAKER)),
+        (431.0, ev.PartBack(ev.Part.MICROPHONE)),
+        (434.0, ev.SpeakerChanged(ev.SpeakerState.SILENCE)),
+    ]
+    after = play(timeline, until=500, going=before.session)
+    assert after.only("say", "chime") == ["430 say back.speaker"]
+
+
+@pytest.mark.parametrize("part", [part.value for part in ev.Part])
+def test_every_part_has_its_two_sentences(part: str) -> None:
+    talk = "398 other\n 399 silence\n 459 other\n 461 silence\n"
+    heard = play(f"0 begin\n 390 silence\n {talk} 400 lost {part}\n 460 recovered {part}", until=500)
+    assert len(heard.only("say", "chime", after=399, before=460)) == (0 if part == "speaker" else 1)
+    assert len(heard.only("say", "chime", after=460)) == 1
+    assert heard.session.view().faults == 1
+
+
+def test_what_the_parts_have_counted_is_there_for_the_display() -> None:
+    heard = play([(0.0, ev.HealthChanged(2, 3, 0.5))], until=1)
+    view = heard.session.view()
+    assert (view.restarts, view.dropped, view.missed_seconds) == (2, 3, 0.5)
