@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -184,6 +185,12 @@ def test_renewing_takes_up_the_same_device_and_is_no_loss() -> None:
     assert len(listen(source, room, 1.0)) > 12_000
     assert not source.lost
     assert room.opened == ["", "Table microphone"]
+
+
+def test_that_it_hangs_is_told_across_the_process_border() -> None:
+    told = pickle.loads(pickle.dumps(MicrophoneWedgedError()))
+    assert isinstance(told, MicrophoneWedgedError)
+    assert told.code == "microphone-wedged"
 
 
 def test_zeros_from_the_start_on_are_no_sound() -> None:

@@ -47,4 +47,6 @@ class FacilitatorError(Exception):
 def _rebuild(
     cls: type[FacilitatorError], code: str, message: str, hint: str, exit_code: ExitCode
 ) -> FacilitatorError:
-    return cls(code, message, hint, exit_code=exit_code)
+    error = cls.__new__(cls)  # a subclass may want other arguments, or none
+    FacilitatorError.__init__(error, code, message, hint, exit_code=exit_code)
+    return error

@@ -109,6 +109,7 @@ def read_checkpoint(data: bytes) -> dict[str, NDArray[np.float32]]:
         AttributeError,
         IndexError,
         ImportError,
+        MemoryError,
         OverflowError,
     ) as error:
         raise FacilitatorError(

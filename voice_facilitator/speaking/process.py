@@ -194,7 +194,7 @@ class SpeakingProcess:
             if self._reports in ready:
                 try:
                     report: m.Report = self._reports.recv()
-                except (EOFError, OSError):
+                except Exception:  # noqa: BLE001  # its end, or half a message: in any case it is of no use now
                     self._process.join(1)
                     return self._process.exitcode in (None, worker.EXIT_WEDGED)
                 limit = time.monotonic() + SILENT_SECONDS
