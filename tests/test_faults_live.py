@@ -155,7 +155,7 @@ class Play:
         """Until it has happened so often; the session's time of the last."""
         with self.change:
             there = self.change.wait_for(lambda: len(self.of(kind, **fields)) >= times, LIMIT)
-            assert there, (kind, fields, self.entries)
+            assert there, (kind, fields, [f"{t:.1f} {item}" for t, item in self.entries])
         return self.of(kind, **fields)[-1][0]
 
     def told(self) -> list[str]:
