@@ -6,6 +6,7 @@ sound server and the faults are real.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -25,6 +26,8 @@ from tests.speech_engines import ToneEngine
 from tests.virtual_room import VirtualRoom
 from voice_facilitator import models, protocols
 from voice_facilitator.app import live as live_module
+from voice_facilitator.app.conductor import Sink
+from voice_facilitator.app.eventlog import EventLog
 from voice_facilitator.app.faultlog import FaultLog, last_session, read
 from voice_facilitator.app.live import LiveSession
 from voice_facilitator.app.setting_up import new_session
@@ -41,17 +44,19 @@ from voice_facilitator.speaking.process import SpeakingProcess
 pytestmark = [pytest.mark.room, pytest.mark.skipif(sys.platform != "linux", reason="signals, PulseAudio")]
 
 LIMIT = 90.0  # seconds, for what comes in one or two: machines are busy
+SPEED = 4.0  # of the session's clock
+LATE = 12.0  # real seconds that a busy machine may take to say goodbye, with a process started again for it
 QUIET = Array(np.zeros(16_000 * 600, np.float32), paced=True)
 
 
-def short_protocol(story: float) -> Protocol:
+def short_protocol() -> Protocol:
     def phase(name: str, seconds: float, text: str, **more: bool) -> Phase:
         return Phase(name, name.title(), seconds, Floor.EVERYONE, text, grace_seconds=15.0, **more)
 
     phases = (
-        phase("welcome", 15.0, "Welcome."),
-        phase("story", story, "Your story.", new_presenter=True, enrols_presenter=True),
-        phase("close", 25.0, "To close."),
+        phase("welcome", 8.0, "Welcome."),
+        phase("story", 900.0, "Your story.", new_presenter=True, enrols_presenter=True),
+        phase("close", 12.0, "To close."),
     )
     return Protocol("short", "Short", "", "en-gb", phases, "Goodbye.", closing_seconds=10.0)
 
@@ -79,17 +84,17 @@ class Play:
 
     room: VirtualRoom
     folder: Path
-    story: float = 60.0
-    speed: float = 10.0
     engine: type[ToneEngine] = ToneEngine
     source: Source = field(default_factory=lambda: QUIET)
     models: Path | None = None
+    mute_seconds: float = 0.0  # nothing but zeros for so long is a fault; 0: never
+    sinks: tuple[Sink, ...] = ()
     entries: list[tuple[float, ev.Input | ev.Effect]] = field(default_factory=list)
     jump: float = 0.0  # of the wall clock
 
     def __post_init__(self) -> None:
-        protocol, settings = short_protocol(self.story), load_settings()
-        hearing = settings.hearing.model_copy(update={"silent_microphone_seconds": 0.0})
+        protocol, settings = short_protocol(), load_settings()
+        hearing = settings.hearing.model_copy(update={"silent_microphone_seconds": self.mute_seconds})
         speaking = settings.speaking.model_copy(update={"speaker": self.room.speaker})
         self.protocol, self.screen = protocol, Screen()
         self.change = threading.Condition()
@@ -99,13 +104,13 @@ class Play:
             lambda put: self._keep(HearingProcess(self.source, hearing, put, models=self.models)),
             lambda put: self._speak(SpeakingProcess(speaking, put, new_engine=self.engine)),
             self.screen,
-            [self._note],
+            [self._note, *self.sinks],
             sentences=protocols.sentences_of(protocol, protocols.load_wording("en-gb"), ()),
             begin_after_seconds=0.0,
             fault_log=self.log,
             keys=False,
-            clock=lambda: time.monotonic() * self.speed,
-            wall_clock=lambda: time.monotonic() * self.speed + self.jump,
+            clock=lambda: time.monotonic() * SPEED,
+            wall_clock=lambda: time.monotonic() * SPEED + self.jump,
         )
 
     def _keep(self, hearing: HearingProcess) -> HearingProcess:
@@ -122,7 +127,7 @@ class Play:
             self.change.notify_all()
 
     def run(self, during: Callable[[], None] = lambda: None) -> None:
-        """Until the end; `during` runs beside it from the beginning of the story on."""
+        """Until the end; `during` runs beside it from the beginning of the story on, which ends with it."""
         failed: list[BaseException] = []
 
         def beside() -> None:
@@ -131,6 +136,7 @@ class Play:
                 during()
             except BaseException as error:  # noqa: BLE001
                 failed.append(error)
+            self.hurry()
 
         thread = threading.Thread(target=beside, daemon=True)
         thread.start()
@@ -155,8 +161,21 @@ class Play:
         """Until it has happened so often; the session's time of the last."""
         with self.change:
             there = self.change.wait_for(lambda: len(self.of(kind, **fields)) >= times, LIMIT)
-            assert there, (kind, fields, [f"{t:.1f} {item}" for t, item in self.entries])
+            assert there, (kind, fields, self.diary())
         return self.of(kind, **fields)[-1][0]
+
+    def wait_until(self, there: Callable[[], bool]) -> None:
+        until = time.monotonic() + LIMIT
+        while not there():
+            assert time.monotonic() < until, self.diary()
+            time.sleep(0.05)
+
+    def diary(self) -> str:
+        return "\n".join(f"{t:.1f} {item}" for t, item in self.entries)
+
+    def kill_hearing(self) -> None:
+        self.wait_until(lambda: self.hearing.pid is not None)
+        os.kill(self.hearing.pid or 0, signal.SIGKILL)
 
     def told(self) -> list[str]:
         """What was said aloud about faults, as far as it was heard."""
@@ -171,8 +190,8 @@ class Play:
         plans = [item.ends_at for _, item in self.of(ev.PlanChanged)]  # type: ignore[union-attr]
         planned = plans[-1] if plans else begun + self.protocol.seconds
         assert effect.reason == "planned"  # type: ignore[union-attr]
-        # The planned second; then a goodbye may still be said, slowly on a busy machine (time is compressed).
-        assert planned - 15 <= ended <= planned + 45
+        # The planned second; then a goodbye that is being said is finished.
+        assert planned - 15 <= ended <= planned + 15 + LATE * SPEED, self.diary()
         assert self.live.processes_left() == []
         for key in ("lost", "back"):
             per_part = [text for text in self.told() if text.startswith(key)]
@@ -192,39 +211,62 @@ def begin(room: VirtualRoom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def busy_cores() -> Iterator[None]:
     """Every core has something else to do."""
     burners = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 2)
+        subprocess.Popen(["nice", "-n", "5", sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 2)
     ]
     yield
     for burner in burners:
-        burner.kill()
-        burner.wait()
+        stop(burner)
 
 
-def test_a_microphone_that_goes_and_comes_and_processes_that_die(
-    begin: Begin, room: VirtualRoom, busy_cores: None
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def test_a_microphone_late_mute_and_unplugged_processes_that_die_and_a_sound_server_that_freezes(
+    begin: Begin, room: VirtualRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unplugged (and its listener moved to another source by the server), then killed at random moments."""
-    play = begin(source=Microphone(room.microphone), story=600.0, speed=4.0)
+    """Unplugged, its listener is moved to another source by the server. Killed: at random moments."""
+    monkeypatch.setattr(speaking_processes, "SILENT_SECONDS", 3.0)
     moments = random.Random(6)
+    hiss = np.random.default_rng(6).normal(0, 30, 48_000 * 120).astype(np.int16)
+    room.unplug_microphone()
+    play = begin(source=Microphone(room.microphone), mute_seconds=2.0)
 
     def faults() -> None:
-        room.unplug_microphone()
-        play.wait(ev.Announce, key="lost.microphone")
-        room.plug_microphone()
+        play.wait(ev.PartLost, part=Part.MICROPHONE)
+        room.plug_microphone()  # it gives zeros
+        play.wait_until(lambda: "microphone-silent" in play.hearing.counters.errors)
+        hissing = room.play_into_microphone(hiss, 48_000, wait=False)
         play.wait(ev.PartBack, part=Part.MICROPHONE)
-        for times in (1, 2):
-            time.sleep(moments.uniform(0, 1.5))
-            for pid in (play.hearing.pid, play.speaking.pid):
-                if pid is not None:
-                    os.kill(pid, signal.SIGKILL)
-            play.wait(ev.PartBack, times, part=Part.HEARING)
-        play.hurry()
+        room.unplug_microphone()
+        stop(hissing)  # or it may be heard through the source that is there instead
+        play.wait(ev.PartLost, 2, part=Part.MICROPHONE)
+        room.plug_microphone()
+        hissing = room.play_into_microphone(hiss, 48_000, wait=False)
+        play.wait(ev.PartBack, 2, part=Part.MICROPHONE)
+        time.sleep(moments.uniform(0, 1.0))
+        for pid in (play.hearing.pid, play.speaking.pid):
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+        play.wait(ev.PartBack, part=Part.HEARING)
+        play.wait_until(lambda: play.speaking.restarts > 0 and play.speaking.pid is not None)
+        room.freeze_server()
+        play.wait(ev.PartLost, 2, part=Part.HEARING)
+        play.wait(ev.PartLost, part=Part.SPEAKER)  # something was to be said
+        room.thaw_server()
+        play.wait(ev.PartBack, part=Part.SPEAKER)
+        play.wait(ev.PartBack, 2, part=Part.HEARING)
+        stop(hissing)
 
-    play.run(faults)
+    try:
+        play.run(faults)
+    finally:
+        room.thaw_server()
     play.ended_well()
-    assert play.told().count("lost.microphone") <= 1
-    assert play.told().count("back.microphone") <= 1
     assert play.screen.view is not None
+    assert not play.screen.view.lost
     assert play.screen.view.restarts >= 3
     assert play.screen.view.faults >= 3
     found = last_session(read(play.folder / "faults.jsonl"))
@@ -233,67 +275,51 @@ def test_a_microphone_that_goes_and_comes_and_processes_that_die(
     assert found["lost"][0] == "microphone"
 
 
-def test_a_sound_server_that_freezes(
-    begin: Begin, room: VirtualRoom, monkeypatch: pytest.MonkeyPatch
+def test_no_voice_bad_models_a_full_disk_a_clock_that_jumps_and_a_closed_window_on_a_busy_machine(
+    begin: Begin, tmp_path: Path, busy_cores: None
 ) -> None:
-    monkeypatch.setattr(speaking_processes, "SILENT_SECONDS", 3.0)
-    play = begin(source=Microphone(room.microphone), story=600.0, speed=4.0)
+    """Each time the hearing dies, its next start finds another bad model, at last a good one."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    demo_room.needs_encoder()
+    full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115  # its close fails, too
+    play = begin(engine=speech_engines.HangingEngine, models=folder, sinks=(EventLog(full),))
+    seen = play.hearing.counters.errors
 
     def faults() -> None:
-        room.freeze_server()
-        play.wait(ev.PartLost, part=Part.HEARING)
-        play.wait(ev.PartLost, part=Part.SPEAKER)  # something was to be said
-        room.thaw_server()
-        play.wait(ev.PartBack, part=Part.SPEAKER)
-        play.wait(ev.PartBack, part=Part.HEARING)
-        play.hurry()
-
-    try:
-        play.run(faults)
-    finally:
-        room.thaw_server()
-    play.ended_well()
-    assert len([text for text in play.told() if text.startswith("back.")]) <= 2, "hearing and speaker"
-    assert play.screen.view is not None
-    assert Part.MICROPHONE not in play.screen.view.lost
-    assert play.hearing.counters.errors.get("microphone-wedged")
-
-
-@pytest.mark.parametrize("harm", ["missing", "truncated", "wrong hash"])
-def test_without_voice_or_model_a_clock_that_jumps_and_a_window_that_closes(
-    begin: Begin, tmp_path: Path, harm: str
-) -> None:
-    engines = {
-        "missing": speech_engines.HangingEngine,
-        "truncated": speech_engines.CrashingEngine,
-        "wrong hash": speech_engines.SlowEngine,
-    }
-    play = begin(engine=engines[harm], models=harmed_models(tmp_path / "models", harm))
-
-    def faults() -> None:
-        play.wait(ev.Degraded, part=Part.VOICE_MODEL)
+        play.wait_until(lambda: seen.get("model-missing", 0) >= 1)
+        for times, harm in enumerate((cut_in_half, change_a_bit), 1):
+            put_model(folder, harm)
+            play.kill_hearing()
+            play.wait_until(lambda times=times: seen.get("model-damaged", 0) >= times)
+        put_model(folder, lambda whole: whole)
+        play.kill_hearing()
+        play.wait(ev.PartBack, part=Part.VOICE_MODEL)
         play.jump += 3600.0  # the lid was closed for an hour
         play.wait(ev.Done, action=Action.PAUSE)
         play.live.put(Request(Action.RESUME))
+        play.wait(ev.Done, action=Action.RESUME)
         play.screen.broken = True
 
     play.run(faults)
+    with contextlib.suppress(OSError):
+        full.close()
     play.ended_well()
     assert [item.source for _, item in play.of(ev.Done, action=Action.PAUSE)] == ["clock"]  # type: ignore[union-attr]
     assert play.told().count("lost.voice-model") <= 1
     assert play.live.write_failures > 0
-    assert play.hearing.counters.errors.keys() == {"model-missing" if harm == "missing" else "model-damaged"}
 
 
-def harmed_models(folder: Path, harm: str) -> Path:
-    folder.mkdir()
-    if harm == "missing":
-        return folder
-    demo_room.needs_encoder()
+def put_model(folder: Path, harm: Callable[[bytes], bytes]) -> None:
     entry = models.load_manifest().default_encoder()
-    whole = entry.path().read_bytes()
-    bad = whole[: len(whole) // 2] if harm == "truncated" else whole[:-1] + bytes([whole[-1] ^ 1])
     path = entry.path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bad)
-    return folder
+    path.write_bytes(harm(entry.path().read_bytes()))
+
+
+def cut_in_half(whole: bytes) -> bytes:
+    return whole[: len(whole) // 2]
+
+
+def change_a_bit(whole: bytes) -> bytes:
+    return whole[:-1] + bytes([whole[-1] ^ 1])

@@ -207,8 +207,23 @@ def test_zeros_from_the_start_on_are_no_sound() -> None:
     listen(source, room, 0.5)
     assert not source.lost
     room.block = bytes(640)
+    opened = len(room.opened)
     listen(source, room, 120.0)
     assert not source.lost, "a quiet room is no fault once something was heard"
+    assert room.opened[opened:] == ["Table microphone"], "but it is looked at once"
+
+
+def test_zeros_from_another_source_in_its_place_are_noticed() -> None:
+    """The sound server may put the monitor of our own speaker in the place of a microphone that is gone."""
+    room = Room()
+    source = start(room, silent_seconds=30)
+    listen(source, room, 5.0)
+    room.devices, room.block = ["Monitor of the speaker"], bytes(640)
+    listen(source, room, 32.0)
+    assert source.lost
+    room.devices, room.block = ["Table microphone", "Monitor of the speaker"], BLOCK
+    listen(source, room, 5.0)
+    assert not source.lost
 
 
 def test_the_ring_keeps_order_counts_drops_and_is_wiped() -> None:

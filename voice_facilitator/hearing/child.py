@@ -202,6 +202,7 @@ def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
     audio = make_source(setup.source, setup.settings, start)
     inbox = _Inbox(controls)
     was_lost: bool | None = None  # not known yet
+    told = ""  # why the microphone is lost, as last told
     next_beat = 0.0
     try:
         for block in _until_stopped(audio, inbox, hearing):
@@ -214,8 +215,12 @@ def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
                 event = PartLost(Part.MICROPHONE) if was_lost else PartBack(Part.MICROPHONE)
                 hearing.say_again()
                 outbox.put(Heard(start + hearing.time, event))
-                if audio.error is not None:
+            if isinstance(audio, MicrophoneSource) and audio.error is not None:
+                if audio.error.code != told:  # it may change while it is lost: first absent, then mute
                     outbox.put(Failed(audio.error))
+                told = audio.error.code
+            elif len(block):
+                told = ""
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + _BEAT_SECONDS

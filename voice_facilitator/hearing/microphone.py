@@ -145,7 +145,8 @@ class MicrophoneSource:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """name: part of the device's name, empty is the default one. silent_seconds: nothing but zeros for
-        this long since it was opened means it gives us nothing (0: never mind).
+        this long since it was opened means it gives us nothing (0: never mind). Later it means a look at
+        whether it is still there: a sound server may have put our own speaker in its place.
 
         Nothing is opened before `blocks`.
         """
@@ -161,6 +162,8 @@ class MicrophoneSource:
         self._opened_at = 0.0
         self._fresh_until = 0.0
         self._heard_something = False
+        self._last_sound = 0.0
+        self._looked = False  # at whether it is still there, since the last sound
         self._attempts = 0
         self._next_attempt = 0.0
         self._lost_at = 0.0
@@ -190,10 +193,11 @@ class MicrophoneSource:
                 yield nothing
             elif len(heard := self._ring.read()):
                 self._fresh_until = now + _STALE_SECONDS
-                self._heard_something = self._heard_something or bool(heard.any())
-                self._judge(now)
+                self._judge(now, sound=bool(heard.any()))
                 yield self._resampler.push(heard)
-                if self._ring.waiting > len(heard):  # a burst: catch up
+                if self._replaced(now):
+                    self.renew()
+                elif self._ring.waiting > len(heard):  # a burst: catch up
                     continue
             else:
                 if now > self._fresh_until:
@@ -201,8 +205,17 @@ class MicrophoneSource:
                 yield nothing
             self._sleep(_POLL_SECONDS)
 
-    def _judge(self, now: float) -> None:
+    def _replaced(self, now: float) -> bool:
+        """Whether zeros came where there was sound, for so long that it may be another source by now."""
+        if not (self._heard_something and self._silent_seconds) or self._looked:
+            return False
+        self._looked = now - self._last_sound > self._silent_seconds
+        return self._looked
+
+    def _judge(self, now: float, *, sound: bool) -> None:
         """Blocks come: but is it sound? macOS gives zeros when it was not allowed to listen."""
+        if sound:
+            self._heard_something, self._last_sound, self._looked = True, now, False
         if self._heard_something or not self._silent_seconds:
             self.lost, self.error, self._attempts = False, None, 0
         elif now - self._opened_at > self._silent_seconds:
@@ -248,7 +261,7 @@ class MicrophoneSource:
         self._resampler = Resampler(stream.rate)
         self._opened_at = now
         self._fresh_until = now + _GRACE_SECONDS
-        self._heard_something = False
+        self._heard_something = self._heard_something and not self.lost
 
     def renew(self) -> None:
         """Let go of the device and take it up again, about half a second later.
