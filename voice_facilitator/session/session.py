@@ -136,15 +136,18 @@ class Session:
             case ev.AnnouncementStarted():
                 pass
             case ev.AnnouncementFinished():
-                if event.outcome is ev.Outcome.FAILED and event.number == self._core.state.speaking:
-                    faults.not_heard(self._core)
-                due.announcement_over(self._core, event.number)
+                self._announcement_over(event)
             case ev.PartLost():
                 faults.part_lost(self._core, event.part)
             case ev.PartBack():
                 faults.part_back(self._core, event.part)
             case ev.HealthChanged():
                 self._core.state.health = Health(event.restarts, event.dropped, event.missed_seconds)
+
+    def _announcement_over(self, event: ev.AnnouncementFinished) -> None:
+        if event.outcome is ev.Outcome.FAILED and event.number == self._core.state.speaking:
+            faults.not_heard(self._core)
+        due.announcement_over(self._core, event.number)
 
     def _heard(self, who: SpeakerState) -> None:
         state = self._core.state
