@@ -8,6 +8,7 @@ that are in no session's cast, means adapted to the story with relevance factor 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 from pathlib import Path
@@ -61,7 +62,9 @@ class Gmm:
         """casts: voices that the background must not know."""
         from sklearn.mixture import GaussianMixture  # noqa: PLC0415  needed for this baseline only
 
-        file = cache / "ubm.npz" if cache else None
+        key = hashlib.sha256(" ".join(sorted(casts)).encode()).hexdigest()[:8]
+        self._cache = cache / f"gmm-{key}" if cache else None
+        file = self._cache / "background.npz" if self._cache else None
         if file is not None and file.exists():
             with np.load(file) as kept:
                 self._weights, self._means, self._variances = kept["w"], kept["m"], kept["v"]
@@ -86,7 +89,13 @@ class Gmm:
             np.savez(file, w=self._weights, m=self._means, v=self._variances)
 
     def scores(self, session: Session, heard: Analysed) -> Scores:
-        """Mean log-likelihood ratio of each window."""
+        """Mean log-likelihood ratio of each window of the discussion."""
+        begin, end = session.phase("discussion")
+        ends = heard.windows[0]
+        ends = ends[(ends >= begin) & (ends <= end)]
+        file = self._cache / f"{session.name}.npy" if self._cache else None
+        if file is not None and file.exists():
+            return list(zip(ends.tolist(), np.load(file).tolist(), strict=True))
         sound = soundfile.read(session.audio, dtype="float32")[0]
         features = mfcc(sound)
         spoken = np.repeat(heard.speech, 512)[: len(sound)][::_STEP][: len(features)]
@@ -100,9 +109,6 @@ class Gmm:
         counts = posterior.sum(axis=0)[:, None]
         share = counts / (counts + _RELEVANCE)
         adapted = share * (posterior.T @ told / np.maximum(counts, 1e-9)) + (1 - share) * self._means
-        begin, end = session.phase("discussion")
-        ends = heard.windows[0]
-        ends = ends[(ends >= begin) & (ends <= end)]
         ratio = np.zeros(len(features))
         for k in np.array_split(np.flatnonzero((at >= begin - 2) & (at <= end)), 64):
             both = [np.logaddexp.reduce(self._log(features[k], m), axis=1) for m in (adapted, self._means)]
@@ -112,6 +118,8 @@ class Gmm:
         last = np.minimum(np.round(ends * RATE / _STEP).astype(int), len(features))
         first = np.maximum(last - WINDOW_SAMPLES // _STEP, 0)
         means = (total[last] - total[first]) / np.maximum(voiced[last] - voiced[first], 1)
+        if file is not None:
+            np.save(file, means)
         return list(zip(ends.tolist(), means.tolist(), strict=True))
 
     def _log(self, frames: Floats, means: Floats) -> Any:

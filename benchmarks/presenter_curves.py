@@ -15,7 +15,19 @@ from voice_facilitator.hearing.encoder import Ge2eEncoder
 from voice_facilitator.session.events import Enrolment, PresenterEvidence
 
 EXAMPLE_THRESHOLD = 0.75  # of cosine: what the published encoder's own example calls the same speaker
-STRENGTHS = (*np.arange(0.1, 1.5, 0.1), 1.7, 2, 2.3, 2.6)  # evidence that counts as a flag, 1 as shipped
+STRENGTHS = (
+    0.1,
+    0.4,
+    0.6,
+    0.8,
+    1,
+    1.2,
+    1.4,
+    1.7,
+    2,
+    2.3,
+    2.6,
+)  # evidence that counts as a flag, 1 as shipped
 BASE_HEAD = "| | threshold | long flagged | mid flagged | false flags an hour |"
 
 
@@ -58,13 +70,21 @@ def baseline_curves(
         found["GMM-UBM"] = [(s, gmm.scores(s, analysed[s.name]), 4) for s in sessions]
     curves = {}
     for name, methods in found.items():
-        values = np.concatenate([[score for _, score in scores] for _, scores, _ in methods])
-        borders = [*np.quantile(values, [0.5, 0.7, 0.8, 0.85, *np.arange(0.88, 0.9951, 0.01), 0.997])]
+        spans = [session.phase("discussion") for session, _, _ in methods]
+        values = np.array([
+            score
+            for (begin, end), (_, scores, _) in zip(spans, methods, strict=True)
+            for at, score in scores
+            if begin <= at <= end
+        ])  # fmt: skip
+        borders = [*np.quantile(values, [0.6, 0.8, 0.86, 0.9, *np.arange(0.92, 0.9951, 0.01), 0.997, 0.999])]
         if name.startswith("cosine"):
             borders.append(EXAMPLE_THRESHOLD)
         curves[name] = []
         for border in sorted(borders):
-            counts = bench.count([by_threshold(s, scores, hops, border) for s, scores, hops in methods])
+            counts = bench.count(
+                [by_threshold(s, scores, hops, border) for s, scores, hops in methods], frames=False
+            )
             counts.threshold = float(border)
             curves[name].append(counts)
     return curves

@@ -1,8 +1,9 @@
 """Is it the presenter who speaks? Learnt from the session itself, scored window by window.
 
 The story phase teaches the presenter's voice; the round and the question phase teach the others', as far
-as they surely are not the presenter. A window's score is its closeness to the presenter, less its
-closeness to the other voices of the room, less how close everybody is to this presenter.
+as they surely are not the presenter. A window's score says on which side of the session's own discriminant
+it lies, and after a round by how much it is nearer to the presenter than to the others; `Rule` weighs them.
+docs/presenter-detection.md tells the method and where each constant comes from.
 """
 
 from __future__ import annotations

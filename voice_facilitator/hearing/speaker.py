@@ -22,7 +22,7 @@ _UNSURE_STRENGTH = 0.5  # evidence never exceeds this while the presenter is not
 
 _PRIOR_STORY = 4.0  # log-odds of the presenter before listening, by what the phase is for
 _PRIOR_DECIDE = -3.0
-_PRIOR_OPEN = 0.0
+_PRIOR_OPEN = -0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)

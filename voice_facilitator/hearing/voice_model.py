@@ -39,7 +39,7 @@ class Rule:
     same_voice: float = 0.75  # closeness at which two seconds of speech count as one voice, for the display
     slope: float = 10.0  # log-odds for each unit of score above `even`
     quick: float = 0.04  # how much more a mean of 0.8 s has to reach than one of 1.2 s
-    unsure: float = 0.3  # log-odds this close to even are told as "unsure"
+    unsure: float = 0.1  # log-odds this close to even are told as "unsure"
 
     def __post_init__(self) -> None:
         if any(not np.isfinite(getattr(self, f.name)) for f in fields(self)):
