@@ -146,6 +146,8 @@ class Soak:
                     except (OSError, StopIteration):
                         continue
             self.samples.append(entry)
+            if len(self.samples) % 12 == 0:
+                print({name: round(value, 1) for name, value in entry.items()}, file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ must find what was said.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ from tests.virtual_room import VirtualRoom
 
 pytestmark = pytest.mark.room
 
+_OF_MACHINE = {"day", "version", "python", "system"}
 WHITELIST = tomllib.loads((Path(__file__).parent / "privacy_whitelist.toml").read_text())
 _GET = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=30).read().decode())"
 
@@ -246,8 +248,18 @@ def test_the_resume_file_has_only_the_fields_on_the_list(evidence: Evidence) -> 
     assert evidence.real.resume, "the session must have been kept while it ran"
     assert set(_paths(evidence.real.resume)) <= set(WHITELIST["resume"]["fields"])
     left = [p.name for p in (evidence.real.folder / "home").rglob("*") if p.is_file()]
-    assert set(left) <= {"session.lock"}, "gone when the session has ended"
+    assert set(left) <= {"session.lock", "faults.jsonl"}, "gone when the session has ended"
     assert not any(p.stat().st_size for p in (evidence.real.folder / "home").rglob("*.lock"))
+
+
+def test_the_fault_log_has_only_the_fields_on_the_list(evidence: Evidence) -> None:
+    (log,) = (evidence.real.folder / "home").rglob("faults.jsonl")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["what"] for line in lines} >= {"session", "ended"}
+    for line in lines:
+        assert set(line) == {"what", *WHITELIST["faults"][line["what"]]}
+        texts = [value for name, value in line.items() if isinstance(value, str) and name not in _OF_MACHINE]
+        assert all(re.fullmatch(r"[a-z-]+", text) for text in texts), "names from closed lists"
 
 
 def test_what_is_printed_is_the_frame_and_nothing_that_was_said(evidence: Evidence) -> None:

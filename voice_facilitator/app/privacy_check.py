@@ -131,5 +131,5 @@ def _kept() -> Finding:
     files = [str(f) for p in places for f in ([p] if p.is_file() else p.glob("*") if p.is_dir() else [])]
     listed = ", ".join(files) if files else "nothing"
     return Finding(
-        "files of this program", Health.GOOD, f"{listed} (settings, resume file, lock; no content)"
+        "files of this program", Health.GOOD, f"{listed} (settings, resume file, fault log, lock; no content)"
     )
