@@ -143,16 +143,17 @@ class Running:
                     kind = "hearing" if private else "speaking"
             elif "speaking.render" in line:
                 kind = "render"
-            found[kind] = pid
+            found.setdefault(kind, pid)  # a program that is just being started looks like its parent
         return found
 
     # ------------------------------------------------------------ looks
 
-    def look(self, part: str, needles: dict[str, Needles]) -> Found:
-        return privacy_scan.look(self.parts()[part], needles, self.voices)
+    def look_at_hearing(self, needles: dict[str, Needles]) -> Found:
+        return privacy_scan.look(self.parts()["hearing"], needles, self.voices)
 
     def look_everywhere(self, needles: dict[str, Needles]) -> dict[str, Found]:
-        return {part: self.look(part, needles) for part in self.parts()}
+        """Those that end meanwhile, as renderers do, are looked at for as long as they are there."""
+        return {part: privacy_scan.look(pid, needles, self.voices) for part, pid in self.parts().items()}
 
     def learn_what_it_holds(self, needles: Needles) -> None:
         """Wait until it holds voices, and take note of them."""
@@ -185,7 +186,7 @@ class Running:
         """The forgetting takes a moment to arrive. Gives up quietly: it is for the test to say."""
         until = time.monotonic() + LIMIT / 2
         while time.monotonic() < until:
-            found = self.look("hearing", needles)
+            found = self.look_at_hearing(needles)
             if not any(found.sound.values()) and not found.voice_pairs:
                 return
 

@@ -102,7 +102,7 @@ def _hold(room: VirtualRoom, real: Running, careless: Running) -> str:
         running.press(privacy_stage.UNDO, lambda r=running: r.happened(event="phase", reason="undo"))
     real.wait_until_nothing_is_found(needles)
     real.after = real.look_everywhere(needles)
-    careless.after = {"hearing": careless.look("hearing", needles)}
+    careless.after = {"hearing": careless.look_at_hearing(needles)}
     for running in both:
         running.press(privacy_stage.LESS_TIME, lambda r=running: r.times(event="forgotten") > 1)
     return page
