@@ -2,9 +2,9 @@
 
     python -m tests.careless run ...
 
-It keeps what it hears in ordinary memory: in lists, which it "deletes" by clearing them, and in arrays of
-which it forgets how much is in use. A look into its memory must find what the group said; if it does not, the
-look is worth nothing.
+It keeps what it hears in ordinary memory: in lists, which it "deletes" by clearing them, and in arrays, where
+it only notes down from where on they count. A look into its memory must find what the group said; if it does
+not, the look is worth nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _sound_list: deque[bytes] = deque(maxlen=3000)
 _sound = np.zeros(16_000 * 600, np.float32)  # ten minutes
 _voices = np.zeros((3000, 256), np.float32)
 _used = {"sound": 0, "voices": 0}
+_deleted = dict(_used)  # what lies before is "not there any more"
 
 
 def run(controls: Connection, messages: Connection, setup: child.Setup) -> None:
@@ -43,7 +44,7 @@ def run(controls: Connection, messages: Connection, setup: child.Setup) -> None:
 
     def careless_forget(self: Hearing, for_good: bool) -> None:
         _sound_list.clear()
-        _used.update(sound=0, voices=0)
+        _deleted.update(_used)
         forget(self, for_good)
 
     Hearing.steps, VoiceBank.add, Hearing.forget = careless_steps, careless_add, careless_forget  # type: ignore[method-assign]

@@ -1,37 +1,57 @@
-"""The program as it is installed: built as a wheel, with its files inside."""
+"""The program as it is installed: built as a wheel, once, with its files inside; and what it is made of."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 TOP = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `scripts/build` makes."""
+    folder = tmp_path_factory.mktemp("dist")
+    done = subprocess.run(
+        [TOP / "scripts" / "build", str(folder)], capture_output=True, check=False, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment in which only the installed package is found, away from the checkout."""
     place = tmp_path_factory.mktemp("installed")
-    result = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place), str(TOP)],
-        capture_output=True, check=False, text=True, timeout=300,
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", *quiet, "--target", str(place), str(wheel)],
+        check=True, timeout=300,
     )  # fmt: skip
-    if result.returncode != 0 and "hatchling" in result.stderr:
-        pytest.skip("the package index is out of reach, so nothing can be built")
-    assert result.returncode == 0, result.stderr
     return {**os.environ, "PYTHONPATH": str(place), "XDG_DATA_HOME": str(place / "data"), "HOME": str(place)}
 
 
 def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-m", "voice_facilitator.cli", *arguments],
-        capture_output=True, check=False, text=True, timeout=60, env=environment, cwd=environment["HOME"],
+        capture_output=True, check=False, text=True, timeout=120, env=environment, cwd=environment["HOME"],
     )  # fmt: skip
+
+
+def locked(name: str) -> dict[str, list[str]]:
+    """Package and version, with their hashes."""
+    lines = (TOP / name).read_text().replace("\\\n", " ").splitlines()
+    return {line.split()[0]: re.findall(r"--hash=sha256:([0-9a-f]{64})", line) for line in lines if line}
 
 
 def test_protocols_settings_and_manifest_are_inside(installed: dict[str, str]) -> None:
@@ -47,6 +67,54 @@ def test_protocols_settings_and_manifest_are_inside(installed: dict[str, str]) -
 def test_the_voice_model_comes_with_it(installed: dict[str, str]) -> None:
     found = {entry["what"]: entry for entry in json.loads(call(installed, "doctor", "--json").stdout)}
     assert found["settings"]["health"] == "good"
-    assert found["spoken commands"]["health"] == "good"
     assert (Path(installed["PYTHONPATH"]) / "voice_facilitator" / "data" / "config").is_dir()
     assert call(installed, "models", "verify").returncode == 0, "nothing has to be fetched"
+
+
+def test_its_bill_of_materials_names_every_package_with_its_hashes(wheel: Path) -> None:
+    bill: dict[str, Any] = json.loads(wheel.with_suffix(".cdx.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["name"] == "voice-facilitator"
+    named = {
+        f"{part['name']}=={part['version']}": sorted(
+            each["content"] for source in part["externalReferences"] for each in source.get("hashes", ())
+        )
+        for part in bill["components"]
+    }
+    assert named == {package: sorted(hashes) for package, hashes in locked("requirements.lock").items()}
+
+
+# ---------------------------------------------------------------- what is locked
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_everything_locked_has_one_version_and_hashes_and_no_address(name: str) -> None:
+    packages = locked(name)
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", package) for package in packages)
+    assert all(packages.values())
+    assert "://" not in (TOP / name).read_text()
+
+
+def test_the_lock_holds_what_is_asked_for() -> None:
+    """Where this fails, dependencies were changed: scripts/lock."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    for name, asked in {
+        "requirements.lock": project["dependencies"],
+        "requirements-dev.lock": project["dependencies"] + project["optional-dependencies"]["dev"],
+    }.items():
+        versions: dict[str, list[str]] = {}
+        for package in locked(name):
+            of, _, version = package.partition("==")
+            versions.setdefault(canonicalize_name(of), []).append(version)
+        for each in map(Requirement, asked):
+            found = versions.get(canonicalize_name(each.name), [])
+            assert any(each.specifier.contains(version) for version in found), f"{name}: {each}"
+
+
+def test_every_licence_is_one_of_those_allowed() -> None:
+    script = str(TOP / "scripts" / "licences")
+    done = subprocess.run([script], capture_output=True, check=False, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "numpy" in done.stdout
+    strict = subprocess.run([script, "--allow-only", "MIT"], capture_output=True, check=False, timeout=120)
+    assert strict.returncode != 0, "the check must be able to fail"
