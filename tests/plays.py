@@ -88,6 +88,8 @@ def line(effect: ev.Effect) -> str:
     match effect:
         case ev.PhaseEntered():
             words = f"phase {effect.name}" + (" (undo)" if effect.reason == "undo" else "")
+        case ev.BackToStart():
+            words = "back to start"
         case ev.Announce():
             words = f"{'say' if effect.voice else 'chime'} {effect.key}"
         case ev.ShowLine():

@@ -381,6 +381,8 @@ class Watch:
                 self._check_lengths([(effect.name, effect.planned_seconds)])
             case ev.PlanChanged():
                 self._check_lengths(effect.phases[1:])
+            case ev.BackToStart():
+                assert undo_visit == 0
             case ev.Ended():
                 self.ended = effect.at
                 assert self.forgotten

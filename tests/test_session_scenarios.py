@@ -395,6 +395,38 @@ def test_a_pause_can_be_taken_back() -> None:
     assert heard.only("listen", after=1000) == ["1000 listen", "1010 listen decide"]
 
 
+def test_a_resume_can_be_taken_back() -> None:
+    heard = play("0 begin\n 1000 pause\n 1100 resume\n 1110 undo", until=1111)
+    plain = play("0 begin\n 1000 pause", until=1111).session.view()
+    again = heard.session.view()
+    assert (again.mode, again.phase, again.phase_left, again.session_left, again.later) == (
+        "paused",
+        plain.phase,
+        pytest.approx(plain.phase_left),
+        pytest.approx(plain.session_left),
+        plain.later,
+    )
+    assert heard.only("listen", after=1000) == ["1000 listen", "1100 listen decide", "1110 listen"]
+
+
+def test_a_resume_can_be_taken_back_after_the_next_part_began() -> None:
+    heard = play("0 begin\n 295 pause\n 400 resume\n 410 undo", until=411)
+    assert heard.only("phase", after=400) == ["405 phase story", "410 phase case (undo)"]
+    assert (heard.session.view().mode, heard.session.view().phase_left) == ("paused", pytest.approx(5))
+
+
+@pytest.mark.parametrize("asked", ["begin", "phase story"])
+def test_a_beginning_can_be_taken_back(asked: str) -> None:
+    heard = play(f"0 silence\n 10 {asked}\n 20 undo\n 500 begin", until=501)
+    assert heard.only("back", "forget", "phase", after=20) == [
+        "20 back to start", "20 forget", "500 phase welcome",
+    ]  # fmt: skip
+    view = heard.session.view()
+    assert (view.phase_left, view.session_left) == (pytest.approx(59), pytest.approx(45 * 60 - 1))
+    waiting = play(f"0 silence\n 10 {asked}\n 20 undo", until=400).session.view()
+    assert (waiting.mode, waiting.session_left) == ("not-started", 45 * 60)
+
+
 def test_adding_time_again_after_taking_it_back_does_not_repeat_a_cue() -> None:
     heard = play("0 begin\n 595 more-time 6\n 601 tick\n 606 undo\n 608 more-time 60", until=700)
     cues = [text for text in heard.only("show") if "left for the story" in text]

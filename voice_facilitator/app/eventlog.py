@@ -19,6 +19,7 @@ _FIELDS: dict[type[ev.Input | ev.Effect], tuple[str, Callable[[Any], dict[str, A
         "phase",
         lambda e: {"name": e.name, "seconds": round(e.planned_seconds, 1), "reason": e.reason},
     ),
+    ev.BackToStart: ("back-to-start", lambda _: {}),
     ev.Announce: (
         "announcement",
         lambda e: {"id": e.key, "text": e.text, "chime": e.chime, "voice": e.voice},

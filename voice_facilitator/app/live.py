@@ -248,6 +248,7 @@ class LiveSession:
         if self._begin_at is None and ready:
             self._begin_at = now + self._begin_after
         if self._begin_at is not None and now >= self._begin_at:
+            self._begin_after = None  # who takes it back wants to begin by hand
             self._conductor.take(Request(Action.BEGIN, "option"), now)
 
     def _take_next(self, now: Seconds) -> None:

@@ -43,6 +43,8 @@ class Report:
             case ev.PhaseEntered():
                 self.close(t)
                 self._visits.append(_Visit(item.name, t, t))
+            case ev.BackToStart():
+                self._visits.clear()
             case ev.SpeakerChanged():
                 self.close(t)
                 self._who = item.who

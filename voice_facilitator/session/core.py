@@ -108,7 +108,7 @@ class Core:
 
     def remember_undo(self, action: ev.Action) -> Seconds:
         until = self.state.now + self.policy.undo_seconds
-        self.state.undo = Undo(action, until, copy.deepcopy(self.state.plan))
+        self.state.undo = Undo(action, until, copy.deepcopy(self.state.plan), self.state.paused_at)
         return until
 
     def enter(self, index: int, reason: str, *, quietly: bool = False, confirm: str = "") -> None:
@@ -183,8 +183,9 @@ class Core:
         if same_visit:  # a cue that sounded meanwhile does not sound again
             plan.cues_done = sorted({*plan.cues_done, *current.cues_done})
         self.state.plan = plan
-        if not same_visit or self.mode != states.RUNNING:
-            self.move(f"enter:{phase.name}")
+        if not same_visit or self.mode not in (states.RUNNING, states.PAUSED):
+            if self.mode != states.PAUSED:
+                self.move(f"enter:{phase.name}")
             self.drop_waiting()
             self.emit(
                 ev.PhaseEntered(self.state.now, phase.name, plan.phase_ends - plan.phase_started, "undo")

@@ -205,6 +205,11 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class BackToStart(Effect):
+    """The beginning was taken back: the session stands as before it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseEntered(Effect):
     name: str
     planned_seconds: Seconds

@@ -39,6 +39,7 @@ def transitions(protocol: Protocol) -> list[dict[str, str]]:
     """Every legal move, as a table. `enter:NAME` is the only way into a phase."""
     moves = [
         {"trigger": "pause", "source": RUNNING, "dest": PAUSED},
+        {"trigger": "not-yet", "source": RUNNING, "dest": NOT_STARTED},  # only to undo
         {"trigger": "close", "source": RUNNING, "dest": CLOSING},
         {"trigger": "close", "source": PAUSED, "dest": CLOSING},
         {"trigger": "end", "source": CLOSING, "dest": ENDED},

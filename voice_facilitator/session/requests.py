@@ -10,6 +10,7 @@ from voice_facilitator.session.core import Core
 from voice_facilitator.session.events import Action, Seconds
 from voice_facilitator.session.protocol import Elasticity
 from voice_facilitator.session.schedule import remaining_after_pause
+from voice_facilitator.session.state import Plan, Undo
 
 DEFAULT_CHANGE_SECONDS = 120.0
 _LONGEST_CHANGE_SECONDS = 3600.0
@@ -43,9 +44,21 @@ def allowed(core: Core) -> frozenset[Action]:
         actions.add(Action.TIMER_ONLY)
         if state.confirm_end_until is not None:
             actions |= {Action.YES, Action.NO}
-    if state.undo is not None and mode != states.ENDED:
+    if can_undo(core):
         actions.add(Action.UNDO)
     return frozenset(actions - ({Action.TIMER_ONLY} if state.timer_only else set()))
+
+
+def can_undo(core: Core) -> bool:
+    """Whether there is something to take back. A session that is over can only be taken up again."""
+    undo = core.state.undo
+    if undo is None or core.mode == states.ENDED:
+        return False
+    return core.mode != states.CLOSING or not (undo.action is Action.RESUME or _before_beginning(undo))
+
+
+def _before_beginning(undo: Undo) -> bool:
+    return undo.plan.visit == 0
 
 
 def apply(core: Core, request: ev.Request) -> None:
@@ -67,10 +80,8 @@ def _done(core: Core, request: ev.Request, undo_until: Seconds | None = None) ->
 
 
 def _go_to(core: Core, request: ev.Request, index: int) -> None:
-    if core.mode == states.NOT_STARTED:
-        _done(core, request)
-    else:
-        _done(core, request, core.remember_undo(request.action))
+    _done(core, request, core.remember_undo(request.action))
+    if core.mode != states.NOT_STARTED:
         stop_own_voice(core)
     core.enter(index, "request", confirm=_understood(core, request, index))
 
@@ -138,8 +149,11 @@ def _pause(core: Core, request: ev.Request) -> None:
 
 
 def _resume(core: Core, request: ev.Request) -> None:
-    _done(core, request)
+    until = core.remember_undo(request.action)
+    undo = core.state.undo
+    _done(core, request, until)
     resume(core)
+    core.state.undo = undo
     core.answer("resumed", core.wording.say("resumed", left=core.wording.minutes(_phase_left(core))))
 
 
@@ -234,6 +248,12 @@ def _undo(core: Core, request: ev.Request) -> None:
         core.withdraw("reminders-stopped")
     elif core.mode == states.PAUSED and undo.action is Action.PAUSE:
         resume(core)
+    elif _before_beginning(undo):
+        _back_to_start(core)
+        core.show(core.wording.say("undone"))
+        return
+    elif undo.action is Action.RESUME:
+        _pause_again(core, undo)
     else:
         if core.mode == states.RUNNING and undo.plan.visit == state.plan.visit:
             core.withdraw("time-changed")
@@ -242,6 +262,28 @@ def _undo(core: Core, request: ev.Request) -> None:
         core.restore_plan(undo.plan)
         state.closing_until = None
     core.answer("undone", core.wording.say("undone"))
+
+
+def _back_to_start(core: Core) -> None:
+    """Not begun after all: whatever was heard is forgotten, and the welcome waits to be said again."""
+    state = core.state
+    stop_own_voice(core)
+    core.move("not-yet")
+    state.plan, state.presenter_of = Plan(), ""
+    state.confirm_end_until = None
+    state.enrolment = ev.Enrolment.NONE
+    core.emit(ev.BackToStart(state.now))
+    core.emit(ev.Forget(state.now, for_good=False))
+    core.listen()
+
+
+def _pause_again(core: Core, undo: Undo) -> None:
+    """The pause goes on as if nobody had ended it."""
+    stop_own_voice(core)
+    core.move("pause")
+    core.state.paused_at = undo.paused_at
+    core.restore_plan(undo.plan)
+    core.listen()
 
 
 def _end(core: Core, request: ev.Request) -> None:

@@ -192,10 +192,13 @@ def _holds_together(core: Core) -> bool:
     """Whether a restored state can be gone on with."""
     state, mode, phase, phases = core.state, core.mode, core.phase, core.protocol.phases
     for plan in [state.plan, *([state.undo.plan] if state.undo else [])]:
-        if phase is not None and not 0 <= plan.phase_index < len(phases):
+        begun = plan.visit > 0
+        if begun != (0 <= plan.phase_index < len(phases)) or (not begun and plan is state.plan and phase):
             return False
-        if len(plan.later) != (len(phases) - 1 - plan.phase_index if phase is not None else 0):
+        if len(plan.later) != (len(phases) - 1 - plan.phase_index if begun else 0):
             return False
+    if state.undo and (state.undo.action is ev.Action.RESUME) != (state.undo.paused_at is not None):
+        return False
     known = {states.NOT_STARTED} if phase is None else {states.PAUSED, states.CLOSING, states.ENDED}
     if phase is not None:
         known.add(f"{states.RUNNING}{states.SEPARATOR}{phase.name}")

@@ -65,6 +65,7 @@ class Undo:
     action: Action
     until: Seconds
     plan: Plan
+    paused_at: Seconds | None = None  # for a pause that was ended
     told: int = 0
 
 

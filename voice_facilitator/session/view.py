@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import Core
 from voice_facilitator.session.events import Action, Enrolment, Floor, Part, Seconds, SpeakerState
-from voice_facilitator.session.requests import allowed
+from voice_facilitator.session.requests import allowed, can_undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def view(core: Core) -> View:
         restarts=state.health.restarts,
         dropped=state.health.dropped,
         missed_seconds=state.health.missed_seconds,
-        undo_left=max(0.0, state.undo.until - state.now) if state.undo else 0.0,
+        undo_left=max(0.0, state.undo.until - state.now) if state.undo and can_undo(core) else 0.0,
         asks_to_end=state.confirm_end_until is not None,
         allowed=allowed(core),
     )
