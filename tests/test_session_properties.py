@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,9 @@ from voice_facilitator.session import Policy, Protocol, Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Cue, CueKind, Elasticity, Phase
 
+PLAYS = int(os.environ.get("PLAYS", "60"))  # thousands when somebody has the time
 plays_often = settings(
-    max_examples=150,
+    max_examples=PLAYS,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -427,14 +429,14 @@ def watched(play: Play) -> Watch:
     return watch
 
 
-@settings(plays_often, max_examples=400)
+@settings(plays_often, max_examples=3 * PLAYS)
 @given(plays())
 def test_a_session_keeps_its_manners_whatever_happens(play: Play) -> None:
     """Announcements, reminders, cues, consent, refusals, times and lengths: see `Watch`."""
     watched(play)
 
 
-@settings(plays_often, max_examples=200)
+@settings(plays_often, max_examples=2 * PLAYS)
 @given(plays(), st.lists(st.floats(min_value=0, max_value=6000), max_size=60))
 def test_one_long_step_is_the_same_as_many_short_ones(play: Play, looks: list[float]) -> None:
     once, often = play.session(), play.session()
@@ -485,7 +487,7 @@ def test_every_session_ends_when_nobody_asks_for_anything_any_more(play: Play) -
     assert watch.ended <= planned_end + graces + 200
 
 
-@plays_often
+@settings(plays_often, max_examples=PLAYS // 2)  # 45 to 90 minutes each
 @given(plays(st.builds(lambda step, happened: [(step, happened)], steps, nothing_asked), most=80))
 def test_the_shipped_sessions_end_on_time_whatever_is_heard(play: Play) -> None:
     if play.protocol.name == "made-up":
@@ -507,7 +509,7 @@ damage = st.recursive(
 )
 
 
-@settings(plays_often, max_examples=400)
+@settings(plays_often, max_examples=3 * PLAYS)
 @given(plays(most=12), damage, st.data())
 def test_damaged_resume_data_is_refused_or_can_be_gone_on_with(
     play: Play, value: object, data: st.DataObject

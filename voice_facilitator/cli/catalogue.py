@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from voice_facilitator.cli.options import (
     STDERR,
@@ -110,14 +110,14 @@ def models_list(as_json: JsonOption = False) -> int:
     if as_json:
         print_json(rows)
         return ExitCode.OK
-    table = Table("Name", "For what", "State", "MB", "Licence", "Source", "Needed")
+    longest = max(len(str(row["name"])) for row in rows)  # `fetch` wants it whole
+    name = Column("Name", no_wrap=True, min_width=longest)
+    table = Table(name, "For what; licence, source", "State", "MB", "Needed")
     for row in rows:
         needed = "yes" if row["needed"] else "no"
         size = str(row["megabytes"] or "?")
-        table.add_row(
-            str(row["name"]), str(row["what"]), str(row["state"]), size,
-            str(row["licence"]), str(row["source"]), needed,
-        )  # fmt: skip
+        about = f"{row['what']}\n[dim]{row['licence']}, {row['source']}"
+        table.add_row(str(row["name"]), about, str(row["state"]), size, needed)
     STDOUT.print(table)
     return ExitCode.OK
 
