@@ -52,6 +52,34 @@ class Clip:
     talk: bool = False  # people talk before and after it
 
 
+@dataclass(frozen=True, slots=True)
+class Utterances:
+    """What was found between pauses in a piece of speech of some `seconds`."""
+
+    name: str
+    seconds: float
+    sounds: list[Floats]
+
+
+def keep(file: Path, found: list[Utterances]) -> None:
+    sounds = [sound for some in found for sound in some.sounds]
+    np.savez(
+        file,
+        names=np.array([some.name for some in found]),
+        seconds=np.array([some.seconds for some in found]),
+        counts=np.array([len(some.sounds) for some in found]),
+        lengths=np.array([len(sound) for sound in sounds]),
+        samples=np.concatenate([np.zeros(0, np.float32), *sounds]).astype(np.float16),
+    )
+
+
+def kept(file: Path) -> list[Utterances]:
+    stored = np.load(file)
+    sounds = iter(np.split(stored["samples"].astype(np.float32), np.cumsum(stored["lengths"])[:-1]))
+    counted = zip(stored["names"], stored["seconds"], stored["counts"], strict=True)
+    return [Utterances(str(a), float(b), [next(sounds) for _ in range(c)]) for a, b, c in counted]
+
+
 def voices(count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
     """Engine and voice of `count` synthetic people: every recorded voice, the rest espeak-ng variants."""
     found = [("flite", name) for name in _FLITE]

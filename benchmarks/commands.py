@@ -5,6 +5,7 @@
 `--sessions`: sessions rendered with the speech folder's `render_dev.sh`. Every command is legal all the time,
 which is harder than a session. The utterances are found as in the program; each engine hears the same ones.
 `--quick` finds them by loudness, ten times faster: more of them come through than in the program.
+`--found FILE`: the utterances of human speech are kept there and found once only, which takes most of it.
 `--rule`: the constants of a model that is not in the manifest.
 Rooms need pyroomacoustics (`pip install -r ../shared/speech/requirements.txt`).
 """
@@ -66,9 +67,11 @@ class Everyone:
         self.engines = engines
         self.spent = dict.fromkeys([engine.name for engine in engines], 0.0)
         self.heard: list[Heard] = []
+        self.sounds: list[Floats] = []
 
     def unknown_words(self, phrases: Phrases) -> set[str]:
-        return set.intersection(*(engine.unknown_words(phrases) for engine in self.engines))
+        unknown = [engine.unknown_words(phrases) for engine in self.engines]
+        return set.intersection(*unknown) if unknown else set()
 
     def recognise(self, samples: Floats, texts: frozenset[str]) -> Recognised:
         heard = Heard(0.0, len(samples) / RATE)
@@ -77,6 +80,7 @@ class Everyone:
             heard.answers[engine.name] = engine.recognise(samples, texts)
             self.spent[engine.name] += time.process_time() - began
         self.heard.append(heard)
+        self.sounds.append(samples.copy())
         return Recognised("")
 
 
@@ -122,6 +126,7 @@ class Bench:
             Loudness(clip.sound, round(activity.hold_seconds / CHUNK_SECONDS)) if self.quick else activity
         )
         first = len(self.everyone.heard)
+        self.everyone.sounds.clear()
         for begin in range(0, len(clip.sound) - CHUNK + 1, CHUNK):
             chunk = clip.sound[begin : begin + CHUNK]
             known = len(self.everyone.heard)
@@ -204,10 +209,26 @@ def hits(bench: Bench, clips: Iterable[rooms.Clip], title: str) -> None:
         table.row(f"margin {margin:+.1f}", share(found, margin))
 
 
-def false_commands(bench: Bench, clips: Iterable[rooms.Clip]) -> None:
+def find(bench: Bench, clips: Iterable[rooms.Clip], file: Path) -> None:
+    """Keep the utterances of the clips in a file, for `false_commands`."""
+    found: list[rooms.Utterances] = []
+    for clip in clips:
+        bench.hear(clip)
+        found.append(rooms.Utterances(clip.name, len(clip.sound) / RATE, list(bench.everyone.sounds)))
+    rooms.keep(file, found)
+
+
+def false_commands(bench: Bench, clips: Iterable[rooms.Clip], kept: Iterable[rooms.Utterances]) -> None:
     """What was taken for a command where nobody gave one, by kind of speech."""
     hours: dict[str, float] = defaultdict(float)
     utterances: dict[str, list[Heard]] = defaultdict(list)
+    texts = frozenset(bench.phrases.sayable(ALL))
+    for some in kept:
+        hours[some.name] += some.seconds / 3600
+        first = len(bench.everyone.heard)
+        for sound in some.sounds:
+            bench.everyone.recognise(sound, texts)
+        utterances[some.name] += bench.everyone.heard[first:]
     for clip in clips:
         hours[clip.name] += len(clip.sound) / RATE / 3600
         utterances[clip.name] += bench.hear(clip)
@@ -272,7 +293,8 @@ def main() -> None:
         )
         assert choice is not None
         if options.rule and choice.folder is not None:
-            choice = replace(choice, rule=CommandRule(*options.rule))
+            within, least = options.rule
+            choice = replace(choice, rule=CommandRule(within=within, least=least))
         engines.append(load_engine(choice, phrases))
     bench = Bench(settings, phrases, engines, quick=options.quick)
     lacking = {engine.name: engine.unknown_words(phrases) for engine in engines}
@@ -289,8 +311,15 @@ def main() -> None:
     if "people" in options.only:
         people(engines, options.speech)
     if "false" in options.only:
-        spoken = list(rooms.human_speech(options.speech, options.sessions))[:: options.every]
-        false_commands(bench, [*spoken, announcements(settings)])
+        own = announcements(settings)
+        if options.found and not options.found.exists():
+            silent = Bench(settings, phrases, [], quick=options.quick)
+            find(silent, rooms.human_speech(options.speech, options.sessions), options.found)
+        if options.found:
+            false_commands(bench, [own], rooms.kept(options.found)[:: options.every])
+        else:
+            spoken = list(rooms.human_speech(options.speech, options.sessions))[:: options.every]
+            false_commands(bench, [*spoken, own], [])
 
 
 def arguments() -> argparse.Namespace:
@@ -306,6 +335,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="hits,people,false")
     parser.add_argument("--rule", type=float, nargs=2, metavar=("WITHIN", "LEAST"))
     parser.add_argument("--every", type=int, default=1, help="hear only each nth piece of human speech")
+    parser.add_argument("--found", type=Path)
     parser.add_argument("--quick", action="store_true")
     return parser.parse_args()
 
