@@ -105,3 +105,26 @@ def test_a_users_own_tunables_are_kept() -> None:
     found = wiping_allocator({"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"})
     if found:
         assert found["GLIBC_TUNABLES"].startswith("glibc.malloc.arena_max=1:")
+
+
+def doctor(**environment: str) -> dict[str, dict[str, str]]:
+    """What `voice-facilitator doctor --privacy` finds, by what it is about."""
+    result = subprocess.run(
+        [sys.executable, "-m", "voice_facilitator.cli", "doctor", "--privacy", "--json"],
+        capture_output=True, text=True, check=True, timeout=120, env=os.environ | environment,
+    )  # fmt: skip
+    return {finding["what"]: finding for finding in json.loads(result.stdout)}
+
+
+def test_doctor_says_what_is_in_force_and_where_the_means_are_missing_that_they_are(tmp_path: Path) -> None:
+    attempts(tmp_path, "microphone")  # skips where the system has not all the means
+    tried = ("network", "files", "programs", "crashes", "forgetting", "freed memory", "announcements")
+    found = doctor()
+    assert {found[what]["health"] for what in tried} == {"good"}
+    for library in ("py_landlock", "pyseccomp"):
+        (tmp_path / f"{library}.py").write_text("raise ImportError")
+    without = doctor(PYTHONPATH=str(tmp_path))
+    for what in ("network", "files", "programs"):
+        assert without[what]["health"] == "note"
+        assert without[what]["hint"]
+    assert not any(Path("/dev/shm").glob("voice-facilitator-selftest*")), "nothing of the trying stays"

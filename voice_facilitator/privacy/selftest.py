@@ -86,7 +86,11 @@ def main() -> None:
     )
     thread.start()
     thread.join()
-    attempt("programs", "another program", lambda: subprocess.run([sys.executable, "-V"], check=False))
+    attempt(
+        "programs",
+        "another program",
+        lambda: subprocess.run([sys.executable, "-V"], capture_output=True, check=False),
+    )
 
     held = memory.private_zeros(_LIKE_THE_HEARING // 4)
     held[:] = 1
