@@ -1,6 +1,6 @@
 """The whole program killed at random moments, again and again: does it go on where it was, and how soon?
 
-    python benchmarks/power_cuts.py [--cuts 200] [--seed 1] [--json out.json]
+    python benchmarks/power_cuts.py [--cuts 200] [--minutes 60] [--seed 1] [--json out.json]
 
 Each round starts `run --resume` as a user would (a process of its own, its helper processes with it), kills
 all of them with SIGKILL at a random moment and starts again: half of the cuts come as it starts, half as
@@ -45,6 +45,7 @@ class Found:
 
     to_go_on: list[float] = field(default_factory=list)
     minute_off: list[float] = field(default_factory=list)
+    cuts: int = 0
     cut_in_start: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -65,10 +66,13 @@ def first_phase(program: Program, seconds: float) -> dict[str, Any] | None:
     return None
 
 
-def cut_again_and_again(folder: Path, cuts: int, dice: random.Random) -> Found:
-    found = Found()
+def cut_again_and_again(folder: Path, cuts: int, minutes: float, dice: random.Random) -> Found:
+    found, until = Found(), time.monotonic() + minutes * 60
     phase, elapsed = "", 0.0  # where the session was when it was cut
     for number in range(cuts):
+        if time.monotonic() > until:
+            break
+        found.cuts += 1
         started = time.monotonic()
         program = Program(folder, "--resume")
         in_start = number > 0 and dice.random() < 0.5
@@ -115,6 +119,7 @@ def after_the_end(folder: Path) -> str:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--cuts", type=int, default=200)
+    options.add_argument("--minutes", type=float, default=60.0, help="ends earlier, with fewer cuts")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--json", type=Path)
     chosen = options.parse_args()
@@ -123,10 +128,10 @@ def main() -> None:
         soundfile.write(folder / "silence.wav", np.zeros(16_000 * 60), 16_000, subtype="PCM_16")
         text = HEAD + "".join(PHASE.format(n=n, m=MINUTES) for n in range(PHASES))
         (folder / "three.toml").write_text(text)
-        found = cut_again_and_again(folder, chosen.cuts, random.Random(chosen.seed))
+        found = cut_again_and_again(folder, chosen.cuts, chosen.minutes, random.Random(chosen.seed))
         late = after_the_end(folder)
     result = {
-        "cuts": chosen.cuts,
+        "cuts": found.cuts,
         "cut_while_it_started": found.cut_in_start,
         "wrong": found.wrong,
         "seconds_to_go_on": {

@@ -103,6 +103,7 @@ class Soak:
         long_room(recording, hours + 0.1, speech_share)
         protocol = long_protocol(hours)
         self.counted: Counter[str] = Counter()
+        self.open: dict[int, str] = {}  # announcements without an answer, by number
         self.samples: list[dict[str, float]] = []
         self.began = time.monotonic()
         commands = commands_of(settings, protocol, lambda text: print(text, file=sys.stderr))
@@ -125,8 +126,15 @@ class Soak:
         self.hearing = hearing
         return hearing
 
-    def _count(self, _t: float, item: ev.Input | ev.Effect) -> None:
+    def _count(self, t: float, item: ev.Input | ev.Effect) -> None:
         self.counted[type(item).__name__] += 1
+        match item:
+            case ev.Announce(number=number, key=key):
+                self.open[number] = f"{key} at {t:.0f} s"
+            case ev.AnnouncementFinished(number=number):
+                self.open.pop(number, None)
+            case _:
+                pass
 
     def watch(self, stopped: threading.Event) -> None:
         while not stopped.wait(5):
@@ -188,6 +196,7 @@ def main() -> None:
         "threads_and_files_warm": {k: v for k, v in warm[0].items() if "threads" in k or "files" in k},
         "threads_and_files_end": {k: v for k, v in warm[-1].items() if "threads" in k or "files" in k},
         "events": dict(soak.counted.most_common()),
+        "announcements_without_answer": list(soak.open.values()),
         "restarts": counters.restarts + soak.live._speaking.restarts,
         "dropped": {
             "samples": counters.dropped_samples,

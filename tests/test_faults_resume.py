@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.plays import Heard, event, play, protocol, session, wording
+from voice_facilitator import protocols
 from voice_facilitator.app import resume
 from voice_facilitator.app.resume import ResumeFile, single_session
 from voice_facilitator.errors import FacilitatorError
@@ -145,6 +148,34 @@ def test_a_session_is_found_until_its_end(file: ResumeFile, tmp_path: Path) -> N
     assert resume.find(SETTINGS, 5000 + 2299, path) is not None
     assert resume.find(SETTINGS, 5000 + 2300, path) is None
     assert not path.exists(), "a session whose end has passed is forgotten"
+
+
+def test_at_any_moment_it_is_the_same_minute_and_never_after_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred power cuts, each through the file; without what would take longest in it."""
+    for name in ("load", "load_wording"):
+        monkeypatch.setattr(protocols, name, cache(getattr(protocols, name)))
+    monkeypatch.setattr(os, "fsync", lambda _file: None)
+    path, dice = tmp_path / "resume.json", random.Random(6)
+    for moment in sorted(dice.uniform(0.1, 2690) for _ in range(200)):
+        away = dice.choice([dice.uniform(0, 60), dice.uniform(0, 3000)])
+        running = play("0 begin\n 0 silence", until=moment).session
+        before, end = running.view(), running.planned_end
+        file = ResumeFile("balint-45", path)
+        file.follow(running, moment, 5000 + moment, at_once=True)
+        file.close(keep=True)
+        found = resume.find(SETTINGS, 5000 + moment + away, path)
+        if before.mode == "closing" or moment + away >= end:
+            assert found is None
+            continue
+        assert found is not None
+        going = play([(moment + away, ev.Restarted())], until=moment + away, going=found.session)
+        after = going.session.view()
+        assert (after.phase, after.mode) == (before.phase, "running")
+        elapsed = before.phase_seconds - before.phase_left
+        assert after.phase_seconds - after.phase_left == pytest.approx(elapsed, abs=0.01)
+        assert going.session.planned_end == pytest.approx(end)
 
 
 def test_a_clock_that_went_back_tells_nothing(file: ResumeFile, tmp_path: Path) -> None:

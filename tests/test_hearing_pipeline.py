@@ -92,6 +92,16 @@ def test_speech_and_silence(speech: np.ndarray) -> None:
     assert loud[-1] < ends < loud[-1] + 0.3 + hearing.hangover_seconds
 
 
+def test_a_clipped_microphone_still_tells_speech_from_silence(speech: np.ndarray) -> None:
+    clipped = np.clip(speech * 50, -1, 1)
+    assert np.mean(np.abs(clipped[RATE * 2 : -RATE * 2]) == 1) > 0.25
+    found = Hearing(SETTINGS, None).feed(clipped)
+    whole = Hearing(SETTINGS, None).feed(speech)
+    assert set(states(found)) == {SpeakerState.SILENCE, SpeakerState.UNSURE}
+    assert found[-1][1] == SpeakerChanged(SpeakerState.SILENCE)
+    assert abs(found[-1][0] - whole[-1][0]) < 0.5, "the gap after it is found where it is"
+
+
 @pytest.mark.parametrize("size", [1, 100, 512, 1000, 16_000])
 def test_the_split_into_blocks_changes_nothing(speech: np.ndarray, size: int) -> None:
     if size == 1:
