@@ -42,12 +42,13 @@ class Cost:
     activity: float  # speech or not
     encoder: float
     decision: float
-    growth: float  # the last quarter by the first
+    growth: float | None  # the last quarter by the first; None with fewer than four passes
     memory: float  # MB, at most
 
     def row(self, name: str) -> str:
         parts = (self.all, self.activity, self.encoder, self.decision)
-        cells = [f"{100 * part:.1f}" for part in parts] + [f"{self.growth:.2f}", f"{self.memory:.0f}"]
+        growth = "-" if self.growth is None else f"{self.growth:.2f}"
+        cells = [f"{100 * part:.1f}" for part in parts] + [growth, f"{self.memory:.0f}"]
         return f"| {name} | " + " | ".join(cells) + " |"
 
 
@@ -89,7 +90,7 @@ def measure(path: Path, model: VoiceModel, settings: Settings, hours: float) -> 
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     shares = [value / heard for value in (clock() - began, *spent.values())]
-    return Cost(*shares, last / first, memory)
+    return Cost(*shares, last / first if len(marks) > 4 else None, memory)
 
 
 def table(path: Path, hours: float) -> str:

@@ -18,6 +18,7 @@ from voice_facilitator.session.state import Reminders
 from voice_facilitator.settings import Settings
 
 LIMITS = argparse.Namespace(collar=0.25, pause=0.6, grace=3.0)  # the scorer's defaults
+LEAST_FRAMES = 200  # of the presenter (10 s), for a share of them to mean something
 Event = dict[str, Any]
 
 HEAD = (
@@ -142,7 +143,10 @@ class Bench:
             scored = [r["frames"][phase] for r in results]
             cells.append(f"{100 * sum(f['ok'] for f in scored) / sum(f['frames'] for f in scored):.1f}")
         sums = np.sum([r["frames"]["discussion"]["conf"] for r in results], axis=0)
-        cells += [f"{100 * sums[0, 0] / sums[:, 0].sum():.1f}", f"{100 * sums[0, 0] / sums[0].sum():.1f}"]
+        if sums[0].sum() < LEAST_FRAMES:
+            cells += ["-", "-"]
+        else:
+            cells += [f"{100 * sums[0, 0] / n:.1f}" for n in (sums[:, 0].sum(), sums[0].sum())]
         unsure = speech = 0
         for h in heard:
             presenter, other, skip = self._scorer.truth_frames(h.session.truth, LIMITS.collar, LIMITS.pause)

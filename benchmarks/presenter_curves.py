@@ -107,7 +107,7 @@ def baseline_rows(curves: dict[str, list[Counts]]) -> Iterable[str]:
 
 def best(points: list[Counts], limit: float) -> Counts | None:
     allowed = [p for p in points if p.false()[0] / p.false()[1] <= limit]
-    return min(allowed, key=lambda p: p.missed()) if allowed else None
+    return min(allowed, key=lambda p: (p.missed(), p.false()[0])) if allowed else None
 
 
 def draw(curves: dict[str, list[Counts]], out: Path) -> None:
