@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.test_faults_resume import Program, kept_in
 
-PHASES, MINUTES = 120, 0.5
+PHASES, MINUTES = 60, 1.0  # as many as a protocol may have
 HEAD = 'title = "Many parts"\ndescription = "x"\nlanguage = "en-gb"\ngoodbye = "Goodbye."\n'
 PHASE = """
 [[phase]]

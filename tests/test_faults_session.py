@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.plays import play
+from voice_facilitator.app import doctor
+from voice_facilitator.app.faultlog import FaultLog
+from voice_facilitator.display import frame
 from voice_facilitator.session import events as ev
 
 
@@ -60,3 +67,23 @@ def test_what_the_parts_have_counted_is_there_for_the_display() -> None:
     heard = play([(0.0, ev.HealthChanged(2, 3, 0.5))], until=1)
     view = heard.session.view()
     assert (view.restarts, view.dropped, view.missed_seconds) == (2, 3, 0.5)
+    assert frame.trouble(view) == [("restarts", 2), ("dropped", 3)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the state folder is moved as on Linux")
+def test_a_report_tells_what_failed_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    log = FaultLog()
+    heard = play("0 begin\n 390 silence\n 400 lost microphone\n 450 recovered microphone", until=500)
+    for effect in heard.effects:
+        log(400.0, effect)
+    log(401.0, ev.HealthChanged(2, 3, 0.5))
+    log.error(402.0, "no-microphone", 1)
+    found = doctor.Finding("models", doctor.Health.GOOD, f"in {tmp_path}")
+    top, *entries = doctor.report([found]).split("\n\nFault log")
+    assert top == "good  models: in ~"
+    lines = [json.loads(line) for line in entries[0].splitlines()[1:]]
+    assert [line["what"] for line in lines] == ["session", "part", "part", "counted", "error"]
+    assert lines[1] == {"what": "part", "t": 400.0, "part": "microphone", "lost": True}
+    assert lines[3]["restarts"] == 2
