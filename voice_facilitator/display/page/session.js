@@ -117,6 +117,7 @@ function tick() {
   room.classList.toggle("in-words", inWords || state.mode === "paused");
   const share = running && state.phase_seconds > 0 ? seconds / state.phase_seconds : state.mode === "not-started" ? 1 : 0;
   room.querySelector(".ring .left").style.strokeDashoffset = String(1 - Math.min(1, share));
+  room.querySelector(".bar .left").style.width = `${100 * Math.min(1, share)}%`;
   put(place("in-all"), running ? say("in-all", { time: inWords ? calmly(left("session_left")) : clock(left("session_left")) }) : "");
 }
 
