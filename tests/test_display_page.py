@@ -142,7 +142,7 @@ def test_the_page_shows_what_the_session_is_at(stage: Stage, visit: Open) -> Non
     shows(page, "microphone", "Microphone lost, keeping the time")
     stage.tell("recovered microphone")
     stage.tell("lost speaker")
-    shows(page, "missing", "No sound from the speaker")
+    shows(page, "missing", "No sound from the speaker · Faults: 2")
     stage.press("pause")
     shows(page, "time", "Paused")
     stage.go_on(2)
