@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the hearing process does
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from voice_facilitator.resources import ONE_THREAD
+
+os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # as the hearing process does, before NumPy is loaded
 
 import argparse
 import contextlib

@@ -17,6 +17,7 @@ from voice_facilitator.errors import ExitCode, FacilitatorError
 Floats = NDArray[np.float32]
 
 RATE = 16_000  # Hz, everywhere in the hearing
+_HALF = np.float32(0.5)
 WINDOW_SAMPLES = 25_600  # 1.6 s: the length the published encoder was trained on
 
 
@@ -69,9 +70,15 @@ class Ge2eEncoder:
         # sigmoid(x) = (1 + tanh(x / 2)) / 2, so all four gates are one tanh: halve three of them once, here
         half = np.full(1024, 0.5, np.float32)
         half[512:768] = 1
-        self._input = [np.ascontiguousarray(arrays[f"input{k}"] * half) for k in range(self._LAYERS)]
-        self._hidden = [np.ascontiguousarray(arrays[f"hidden{k}"] * half) for k in range(self._LAYERS)]
-        self._bias = [arrays[f"bias{k}"] * half for k in range(self._LAYERS)]
+        # input, forget, output, cell instead of PyTorch's order, so that the sigmoids lie side by side
+        order = np.r_[0:512, 768:1024, 512:768]
+
+        def gates(name: str) -> Floats:
+            return np.ascontiguousarray((arrays[name] * half)[..., order])
+
+        self._input = [gates(f"input{k}") for k in range(self._LAYERS)]
+        self._hidden = [gates(f"hidden{k}") for k in range(self._LAYERS)]
+        self._bias = [gates(f"bias{k}") for k in range(self._LAYERS)]
         self._linear, self._linear_bias = arrays["linear"], arrays["linear_bias"]
         self._filters = mel_filters(self._BANDS, self._FRAME, RATE)
         self._taper = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._FRAME) / self._FRAME)).astype(
@@ -137,19 +144,24 @@ class Ge2eEncoder:
             gates = x.reshape(self._STEPS * n, -1).dot(weights)
             gates += bias
             gates = gates.reshape(self._STEPS, n, 4 * units)
-            hidden, cell = np.zeros((n, units), np.float32), np.zeros((n, units), np.float32)
+            sigmoids, inputs, forgets, outputs, news = (
+                gates[:, :, a * units : b * units] for a, b in ((0, 3), (0, 1), (1, 2), (2, 3), (3, 4))
+            )
             x = np.empty((self._STEPS, n, units), np.float32)
-            for t in range(self._STEPS):
-                gate = gates[t]
-                gate += hidden.dot(recurrent)
+            hidden, cell, new = (np.zeros((n, units), np.float32) for _ in range(3))
+            fed_back = np.empty((n, 4 * units), np.float32)
+            for t in range(self._STEPS):  # in place: for one window the calls cost as much as the sums
+                gate, sigmoid = gates[t], sigmoids[t]
+                gate += np.dot(hidden, recurrent, out=fed_back)
                 np.tanh(gate, out=gate)
-                i, f, g, o = (gate[:, k * units : (k + 1) * units] for k in range(4))
-                cell = (0.5 + 0.5 * f) * cell + (0.5 + 0.5 * i) * g
-                hidden = (0.5 + 0.5 * o) * np.tanh(cell)
+                sigmoid *= _HALF
+                sigmoid += _HALF
+                cell *= forgets[t]
+                cell += np.multiply(inputs[t], news[t], out=new)
+                hidden = np.multiply(outputs[t], np.tanh(cell, out=new), out=x[t])
                 if ragged:  # a window that has not begun keeps its zero state
                     cell *= live[t]
                     hidden *= live[t]
-                x[t] = hidden
         vector = np.maximum(x[-1].dot(self._linear) + self._linear_bias, 0)
         length = np.linalg.norm(vector, axis=1, keepdims=True)
         return np.asarray(vector / np.maximum(length, 1e-9), np.float32)
