@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -379,3 +380,31 @@ def test_who_does_not_want_it_gets_a_new_session_and_a_second_program_is_refused
     assert third.process.wait(LIMIT) == 130
     assert not kept_in(tmp_path).exists()
     assert "Traceback" not in third.said()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("seconds_after_log", [0.0, 0.3, 1.1])
+def test_an_interrupt_at_any_moment_ends_it_and_leaves_nothing(
+    start: Callable[..., Program], tmp_path: Path, seconds_after_log: float
+) -> None:
+    """While it makes itself ready, and after: the whole group of processes gets ctrl-c, as in a terminal."""
+    program = start(minutes=5)
+    wait_for(program.log.exists)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.process.wait(seconds_after_log)
+    os.killpg(program.process.pid, signal.SIGINT)
+    assert program.process.wait(LIMIT) == 130, program.said()
+    assert "Traceback" not in program.said()
+    assert not kept_in(tmp_path).exists()
+    wait_for(lambda: not processes_of(program.process.pid))
+
+
+def processes_of(session: int) -> list[str]:
+    """The living processes that were started in this terminal session."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, its_session = entry.read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.append(entry.parent.name)
+    return found

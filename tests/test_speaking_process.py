@@ -229,6 +229,15 @@ def test_a_hanging_engine_delays_an_announcement_no_longer_than_the_limit(start:
     assert speaking.wait_for(finished(1, Outcome.CHIMED)) - asked < 25
 
 
+def test_a_slow_engine_is_no_fault_and_says_what_it_had_time_for(start: Start) -> None:
+    speaking = start([], speech_engines.SlowEngine)
+    speaking.process.say(1, "needed now", chime=False)
+    speaking.wait_for(finished(1, Outcome.CHIMED))  # the room has not waited longer than for a pause
+    speaking.process.say(2, "needed now", chime=False)
+    speaking.wait_for(finished(2, Outcome.SPOKEN))
+    assert speaking.of(PartLost) == []
+
+
 def test_the_engine_comes_back(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     switch = tmp_path / "works"
     monkeypatch.setenv(speech_engines.SWITCH, str(switch))

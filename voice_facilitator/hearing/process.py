@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from voice_facilitator.hearing import child
 from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Source, Stop
 from voice_facilitator.hearing.command_engines import CommandSetup, chosen
 from voice_facilitator.privacy.memory import wiping_allocator
-from voice_facilitator.resources import ONE_THREAD
+from voice_facilitator.resources import ONE_THREAD, deaf_to_interrupts
 from voice_facilitator.session.events import (
     Action,
     Enrolment,
@@ -307,13 +306,10 @@ def _environment_of_a_child() -> Iterator[None]:
     wanted = dict.fromkeys(ONE_THREAD, "1") | wiping_allocator(dict(os.environ))
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
-    masks = hasattr(signal, "pthread_sigmask")
-    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
     try:
-        yield
+        with deaf_to_interrupts():
+            yield
     finally:
-        if masks:
-            signal.pthread_sigmask(signal.SIG_SETMASK, kept)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

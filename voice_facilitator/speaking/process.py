@@ -15,15 +15,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from voice_facilitator.resources import deaf_to_interrupts
 from voice_facilitator.session.events import (
     AnnouncementFinished,
     AnnouncementStarted,
@@ -173,7 +173,7 @@ class SpeakingProcess:
         ends = (command_end, report_end)
         what = (self._settings, self._texts, self._new_engine, self._retry_seconds)
         process = context.Process(target=worker.run, args=(*ends, *what), name="speaking", daemon=True)
-        with _ctrl_c_blocked():
+        with deaf_to_interrupts():
             process.start()
         for end in ends:
             end.close()  # the process has its own; with ours open its end would not be noticed
@@ -286,16 +286,3 @@ class SpeakingProcess:
             call()
         except Exception:  # noqa: BLE001  # logged, and the next event is as important
             _log.exception("The handler of the speaking process's events failed")
-
-
-@contextlib.contextmanager
-def _ctrl_c_blocked() -> Iterator[None]:
-    """Processes started here never get Ctrl-C, not even while they import: it is the program's to handle."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
