@@ -20,7 +20,7 @@ from voice_facilitator import __version__
 def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program in a process of its own, without a terminal."""
     return subprocess.run(
-        [sys.executable, "-m", "voice_facilitator.cli", *arguments],
+        [sys.executable, "-m", "voice_facilitator", *arguments],
         capture_output=True,
         check=False,
         text=True,
@@ -157,7 +157,7 @@ def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "room.wav", np.zeros(16_000), 16_000)
 
     def replay() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "voice_facilitator.cli", "replay", str(tmp_path / "room.wav")]
+        command = [sys.executable, "-m", "voice_facilitator", "replay", str(tmp_path / "room.wav")]
         return subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path, timeout=60)
 
     missing = replay()
@@ -184,6 +184,6 @@ def test_doctor_names_what_is_missing() -> None:
 
 
 def test_the_reader_of_our_output_may_leave() -> None:
-    command = f"{sys.executable} -m voice_facilitator.cli rehearse balint-90-two-cases | head -1"
+    command = f"{sys.executable} -m voice_facilitator rehearse balint-90-two-cases | head -1"
     result = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in result.stderr

@@ -22,7 +22,7 @@ def test_the_demo_plays_a_session_and_catches_the_intrusion(room: VirtualRoom, t
     log = tmp_path / "events.jsonl"
     with room.listening() as heard:
         result = subprocess.run(
-            [sys.executable, "-m", "voice_facilitator.cli", "demo", "--events", str(log)],
+            [sys.executable, "-m", "voice_facilitator", "demo", "--events", str(log)],
             capture_output=True, check=False, text=True, timeout=240, stdin=subprocess.DEVNULL,
             env={**os.environ, "COLUMNS": "100"},
         )  # fmt: skip

@@ -46,7 +46,7 @@ class Program:
         (folder / "short.toml").write_text(SHORT)
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "voice_facilitator.cli", "run", "--no-browser"),
+                *(sys.executable, "-m", "voice_facilitator", "run", "--no-browser"),
                 *("--settings", str(settings), "--protocol", str(folder / "short.toml"), *arguments),
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

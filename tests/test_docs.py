@@ -34,7 +34,7 @@ def test_the_table_of_minutes_is_that_of_the_protocol() -> None:
 
 def test_every_command_named_exists() -> None:
     help_text = subprocess.run(
-        [sys.executable, "-m", "voice_facilitator.cli", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "voice_facilitator", "--help"], capture_output=True, text=True, check=True
     ).stdout
     named = set(re.findall(r"voice-facilitator ([a-z]+)", README))
     named |= set(re.findall(r"^\| `([a-z]+)", README, re.MULTILINE)) & {"run", "demo", "replay", "rehearse"}

@@ -275,7 +275,7 @@ class Program:
         self.folder = folder
         self.log = folder / f"events-{time.monotonic_ns()}.jsonl"
         self.errors = (folder / f"stderr-{time.monotonic_ns()}").open("w+")
-        command = [sys.executable, "-m", "voice_facilitator.cli", "run", "--timer-only", "--begin-after", "0"]
+        command = [sys.executable, "-m", "voice_facilitator", "run", "--timer-only", "--begin-after", "0"]
         command += ["--protocol", str(folder / "three.toml"), "--audio", str(folder / "silence.wav")]
         environment = {
             **os.environ,

@@ -110,7 +110,7 @@ def test_a_users_own_tunables_are_kept() -> None:
 def doctor(**environment: str) -> dict[str, dict[str, str]]:
     """What `voice-facilitator doctor --privacy` finds, by what it is about."""
     result = subprocess.run(
-        [sys.executable, "-m", "voice_facilitator.cli", "doctor", "--privacy", "--json"],
+        [sys.executable, "-m", "voice_facilitator", "doctor", "--privacy", "--json"],
         capture_output=True, text=True, check=True, timeout=120, env=os.environ | environment,
     )  # fmt: skip
     return {finding["what"]: finding for finding in json.loads(result.stdout)}

@@ -61,7 +61,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     with VirtualRoom(microphone_rate=16_000) as room:  # what is played arrives bit by bit
         room_folder = Path(os.environ["PULSE_COOKIE"]).parent
         with contextlib.ExitStack() as stack:
-            real = privacy_stage.start(place / "real", watched, "voice_facilitator.cli")
+            real = privacy_stage.start(place / "real", watched, "voice_facilitator")
             stack.callback(real.end)
             careless = privacy_stage.start(place / "careless", [], "tests.careless")
             stack.callback(careless.end)

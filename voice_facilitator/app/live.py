@@ -19,6 +19,7 @@ from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.process import HearingProcess
+from voice_facilitator.interrupts import raising
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev
@@ -311,14 +312,11 @@ def interrupts() -> Iterator[Callable[[], None]]:
     Gives what makes all of them mean nothing any more.
     """
 
-    def on_signal(*_: object) -> None:
-        raise ShutDown
-
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {}
     for name in names:
         with contextlib.suppress(ValueError):  # only the main thread may; others go without
-            before[name] = signal.signal(getattr(signal, name), on_signal)
+            before[name] = signal.signal(getattr(signal, name), raising(ShutDown))
 
     def ignore() -> None:
         for name in ("SIGINT", *names):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -13,6 +14,7 @@ from voice_facilitator import __version__
 from voice_facilitator.cli import catalogue, machine, sessions
 from voice_facilitator.cli.options import say
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.interrupts import raising
 from voice_facilitator.resources import ONE_THREAD
 
 
@@ -38,6 +40,8 @@ def main() -> None:
     """The entry point: runs a command and turns errors into a message, a hint and an exit code."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a job in the background is left alone
+        signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
     try:
         app()
     except FacilitatorError as error:

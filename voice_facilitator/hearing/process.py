@@ -21,8 +21,9 @@ from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import child
 from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Source, Stop
 from voice_facilitator.hearing.command_engines import CommandSetup, chosen
+from voice_facilitator.interrupts import deaf_to_interrupts
 from voice_facilitator.privacy.memory import wiping_allocator
-from voice_facilitator.resources import ONE_THREAD, deaf_to_interrupts
+from voice_facilitator.resources import ONE_THREAD
 from voice_facilitator.session.events import (
     Action,
     Enrolment,

@@ -23,7 +23,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from voice_facilitator.resources import deaf_to_interrupts
+from voice_facilitator.interrupts import deaf_to_interrupts
 from voice_facilitator.session.events import (
     AnnouncementFinished,
     AnnouncementStarted,

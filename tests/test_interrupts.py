@@ -1,0 +1,54 @@
+"""Ctrl-C is answered politely from the first moment on, whatever the program is doing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from voice_facilitator.interrupts import raising
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are held back in the POSIX way")
+BESIDE_PYTHON = Path(sys.executable).parent / "voice-facilitator"
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "voice_facilitator"], [str(BESIDE_PYTHON)]])
+def test_an_interrupt_from_before_it_began_ends_it_with_its_exit_code(command: list[str]) -> None:
+    def pressed_already() -> None:
+        """As scripts/start does: held back until the program is there to answer."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)
+
+    if not Path(command[0]).exists():
+        pytest.skip("the program is not installed beside this Python")
+    ended = subprocess.run(
+        [*command, "protocols", "list"],
+        preexec_fn=pressed_already, capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (130, "", "Stopped.")
+
+
+def test_in_the_middle_of_an_import_it_waits_for_the_end_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "interrupted_module.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    arrived = False\n"
+        "except KeyboardInterrupt:\n    arrived = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
+    try:
+        module = importlib.import_module("interrupted_module")
+        assert not module.arrived
+        with pytest.raises(KeyboardInterrupt):
+            while True:  # the test's own limit ends this
+                time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,65 @@
+"""Where the program begins: the command `voice-facilitator`, and `python -m voice_facilitator`.
+
+This file loads next to nothing, and the rest later: what the command line needs takes tenths of a second, and
+Ctrl-C is to be answered politely from the first moment on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+_INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which is not loaded yet
+# ruff: noqa: PLC0415  # see above
+
+
+def main() -> None:
+    """Runs a command of the command line, and ends the process with its exit code."""
+    interrupted = False
+
+    def end_so() -> None:
+        """Python kills itself where an interrupt came in the middle of certain imports, handled or not."""
+        if interrupted:
+            import contextlib
+
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(_INTERRUPTED)
+
+    try:
+        atexit.register(end_so)  # the first to come, the last to be called
+        import signal
+
+        ours = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a job in the background is left alone
+        if ours:
+            signal.signal(signal.SIGINT, _leave)
+        if sys.platform != "win32":  # scripts/start holds Ctrl-C back while Python itself starts
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        import voice_facilitator.cli
+
+        try:
+            voice_facilitator.cli.main()
+        finally:
+            if ours:
+                signal.signal(signal.SIGINT, _leave)
+    except KeyboardInterrupt:
+        interrupted = True
+        sys.exit(_INTERRUPTED)
+    except SystemExit as end:
+        interrupted = end.code == _INTERRUPTED
+        raise
+
+
+def _leave(*_: object) -> None:
+    """Before anything has begun, and when everything has been put away.
+
+    An exception could be lost here, or printed, in the middle of an import or of Python's own clean-up.
+    """
+    os.write(2, b"\nStopped.\n")
+    os._exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

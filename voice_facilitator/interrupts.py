@@ -1,0 +1,54 @@
+"""Ctrl-C and its kin: who gets them, and when they may strike."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+_LATER_SECONDS = 0.05
+
+
+def raising(exception: type[BaseException]) -> Callable[[int, FrameType | None], None]:
+    """A signal handler that raises `exception` in the main thread, a moment later where it would be lost.
+
+    In the middle of an import it can be swallowed, or come out as an error of the library that was importing.
+    """
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                again = threading.Timer(_LATER_SECONDS, _send_to_main_thread, [number])
+                again.daemon = True
+                again.start()
+                return
+            frame = frame.f_back
+        raise exception
+
+    return handler
+
+
+def _send_to_main_thread(number: int) -> None:
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)  # wakes it where it waits
+    else:  # Windows
+        signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Processes started here never get Ctrl-C, not even while they import: it is the program's to handle."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker  # noqa: PLC0415  # not there on Windows
+
+    resource_tracker.ensure_running()  # started later, with the first child, it would lift the mask again
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)
