@@ -106,7 +106,10 @@ def try_commands(
         say("Spoken commands are switched off in the settings: [commands], engine.")
         return ExitCode.OK
     meanings = {
-        f"{phrases.prefix} {text}": command.does for command in phrases.commands for text in command.texts
+        spoken: command.does
+        for command in phrases.commands
+        for text in command.texts
+        for spoken in (text, f"{phrases.prefix} {text}")
     }
 
     def tell(attempt: Attempt) -> None:

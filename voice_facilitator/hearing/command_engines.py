@@ -90,7 +90,12 @@ def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
             raise _no_engine_for(language)
         return Choice(SPHINX)
     if name and Path(name).is_dir():
-        try_out(Path(name), Path(name).name)
+        try:
+            try_out(Path(name), Path(name).name)
+        except FacilitatorError as error:
+            # there is nothing to fetch for a folder of one's own
+            error.hint = "Unpack the model anew, or choose another engine in the settings, [commands]."
+            raise
         return Choice(Path(name).name, Path(name))
     if name:
         entry = load_manifest().find(name)
