@@ -6,7 +6,9 @@ The real parts: LiveSession, hearing process, speaking process (over a private P
 fault log. The room is a long recording of synthetic voices that the hearing reads as fast as it can, and the
 session's clock is the position in it. Between the voices it is digitally silent, which costs nothing: so the
 share of speech decides how long this takes. Announcements are really rendered and played, cut to a fifth of a
-second, because time runs many times as fast. Memory is compared between the end and the first half hour.
+second, because time runs many times as fast; an answer counts when the speaking process gives it, since the
+session may have ended by then. Memory is compared between the end and the first half hour. Rendering takes
+real time, so the room is heard only when all sentences are there.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests import demo_room
 from tests.virtual_room import VirtualRoom
 from voice_facilitator import protocols
+from voice_facilitator.app import live as live_session
 from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.live import LiveSession
 from voice_facilitator.app.resume import ResumeFile
@@ -44,6 +48,7 @@ from voice_facilitator.speaking.engine import Pyttsx3Engine, Speech
 from voice_facilitator.speaking.process import SpeakingProcess
 
 WARM_SECONDS = 1800.0
+live_session._PREPARE_SENTENCES, live_session._PREPARE_SECONDS = 1000, 300.0
 LIMIT_MB = 20.0
 
 
@@ -89,9 +94,9 @@ def long_protocol(hours: float) -> Protocol:
 
 
 def footprint(pid: int) -> tuple[float, int, int]:
-    """MB of memory (its own and its share of the shared), threads, open files."""
+    """MB of memory, threads, open files. Resident, not proportional: that would move with what else runs."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    kilobytes = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+    kilobytes = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Rss:"))
     return kilobytes / 1024, len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
 
 
@@ -103,14 +108,15 @@ class Soak:
         long_room(recording, hours + 0.1, speech_share)
         protocol = long_protocol(hours)
         self.counted: Counter[str] = Counter()
-        self.open: dict[int, str] = {}  # announcements without an answer, by number
+        self.open: dict[int, str] = {}  # announcements by number
+        self.answered: set[int] = set()
         self.samples: list[dict[str, float]] = []
         self.began = time.monotonic()
         commands = commands_of(settings, protocol, lambda text: print(text, file=sys.stderr))
         self.live = LiveSession(
             new_session(settings, protocol),
             lambda put: self._keep(HearingProcess(File(recording), settings.hearing, put, commands=commands)),
-            lambda put: SpeakingProcess(speaking, put, new_engine=ShortEngine),
+            lambda put: SpeakingProcess(speaking, self._answers(put), new_engine=ShortEngine),
             NoScreen(),
             [self._count],
             sentences=protocols.sentences_of(protocol, protocols.load_wording("en-gb"), ()),
@@ -131,10 +137,19 @@ class Soak:
         match item:
             case ev.Announce(number=number, key=key):
                 self.open[number] = f"{key} at {t:.0f} s"
-            case ev.AnnouncementFinished(number=number):
-                self.open.pop(number, None)
             case _:
                 pass
+
+    def _answers(self, put: Callable[[ev.Input], None]) -> Callable[[ev.Input], None]:
+        def answered(event: ev.Input) -> None:
+            if isinstance(event, ev.AnnouncementFinished):
+                self.answered.add(event.number)
+            put(event)
+
+        return answered
+
+    def unanswered(self) -> list[str]:
+        return [what for number, what in self.open.items() if number not in self.answered]
 
     def watch(self, stopped: threading.Event) -> None:
         while not stopped.wait(5):
@@ -196,7 +211,7 @@ def main() -> None:
         "threads_and_files_warm": {k: v for k, v in warm[0].items() if "threads" in k or "files" in k},
         "threads_and_files_end": {k: v for k, v in warm[-1].items() if "threads" in k or "files" in k},
         "events": dict(soak.counted.most_common()),
-        "announcements_without_answer": list(soak.open.values()),
+        "announcements_without_answer": soak.unanswered(),
         "restarts": counters.restarts + soak.live._speaking.restarts,
         "dropped": {
             "samples": counters.dropped_samples,

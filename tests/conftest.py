@@ -39,3 +39,21 @@ def room(_open_room: VirtualRoom) -> Iterator[VirtualRoom]:
     if _open_room.hurt:
         _open_room.renew()
     yield _open_room
+
+
+@pytest.fixture
+def no_room_for_a_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The system refuses to start a helper process, once; it is full when the list has an entry."""
+    from multiprocessing import popen_spawn_posix  # not there on Windows
+
+    refused: list[int] = []
+    start = popen_spawn_posix.Popen._launch
+
+    def launch(popen: popen_spawn_posix.Popen, process: object) -> None:
+        if not refused:
+            refused.append(1)
+            raise BlockingIOError("Resource temporarily unavailable")
+        start(popen, process)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(popen_spawn_posix.Popen, "_launch", launch)
+    return refused

@@ -175,3 +175,15 @@ def test_a_child_that_cannot_live_is_given_up(tmp_path: Path, monkeypatch: pytes
     assert listener.hearing.last_error is not None
     assert listener.hearing.last_error.code == "audio-empty"
     listener.hearing.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes start in another way")
+def test_a_machine_without_room_for_a_process_gets_another_try(
+    no_room_for_a_process: list[int], tmp_path: Path
+) -> None:
+    listener = Listener(Array(np.zeros(16_000 * 120, np.float32)), tmp_path)
+    listener.hearing.start()
+    seen = listener.wait_for(PartBack(Part.HEARING))
+    assert no_room_for_a_process
+    assert PartLost(Part.HEARING) in seen
+    listener.hearing.stop()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -109,3 +111,19 @@ def test_an_unknown_speaker_is_an_error(room: VirtualRoom) -> None:
         Player("kitchen").play(lambda rate: _tone(0.1, rate), abort=threading.Event())
     assert caught.value.code == "no-speaker"
     assert room.speaker in caught.value.hint
+
+
+def test_a_sound_that_was_played_is_let_go_of(player: Player) -> None:
+    sounds: list[weakref.ref[Samples]] = []
+
+    def sound(rate: int) -> Samples:
+        samples = _tone(0.1, rate)
+        sounds.append(weakref.ref(samples))
+        return samples
+
+    gc.disable()  # it comes seldom in a process that does little
+    try:
+        player.play(sound, abort=threading.Event())
+        assert [known() for known in sounds] == [None]
+    finally:
+        gc.enable()

@@ -405,3 +405,17 @@ def _say_until_spoken(speaking: Watched, number: int) -> None:
 def _alive(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status")
     return status.exists() and "\nState:\tZ" not in status.read_text()
+
+
+def test_a_machine_without_room_for_a_process_gets_another_try(
+    no_room_for_a_process: list[int], start: Start
+) -> None:
+    speaking = start([])
+    assert no_room_for_a_process
+    speaking.process.say(1, FIVE_WORDS, chime=False)
+    speaking.wait_for(finished(1, Outcome.FAILED))
+    deadline = time.monotonic() + 40
+    while speaking.process.pid is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    speaking.process.say(2, FIVE_WORDS, chime=False)
+    speaking.wait_for(finished(2, Outcome.SPOKEN))

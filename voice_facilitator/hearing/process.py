@@ -169,9 +169,10 @@ class HearingProcess:
         crashes = 0
         while not self._stopping.is_set():
             started = time.monotonic()
-            messages = self._launch()
-            healthy = self._read(messages)
-            wedged = self._kill()
+            healthy = wedged = False
+            with contextlib.suppress(OSError):  # a crowded machine may have no room for a process just now
+                healthy = self._read(self._launch())
+                wedged = self._kill()
             if self._stopping.is_set():
                 break
             if crashes == 0 or healthy:

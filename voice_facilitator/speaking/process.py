@@ -41,6 +41,7 @@ from voice_facilitator.speaking.renderer import RETRY_SECONDS
 
 MAX_OPEN = 8  # announcements not answered yet; more would be said to a room that has moved on
 START_SECONDS = 20.0  # limit for the first sign of life: a busy small computer imports slowly
+_BEGIN_SECONDS = 2.0  # for the system to make the process: a session waits for this, even after a power cut
 SILENT_SECONDS = 6.0  # limit between signs of life; opening a sleeping speaker may take two
 CLOSE_SECONDS = 1.5  # to fade out and go
 _HEALTHY_SECONDS = 60.0  # after this a process counts as sound, and the waiting times begin anew
@@ -102,7 +103,7 @@ class SpeakingProcess:
         self._texts = [text[:MAX_TEXT] for text in texts_to_prepare]
         self._on_progress = on_progress
         self._thread.start()
-        self._begun.wait(START_SECONDS)  # some 0.05 s: from now on it can be told to say something
+        self._begun.wait(_BEGIN_SECONDS)  # some 0.05 s: from now on it can be told to say something
 
     def say(self, number: int, text: str, *, chime: bool = True, voice: bool = True) -> None:
         """Says this after what is being said. `number` comes back in the events."""
@@ -152,10 +153,16 @@ class SpeakingProcess:
     def _supervise(self) -> None:
         failures = 0
         while not self._close_now.is_set():
-            began = time.monotonic()
-            self._start_process()
-            hung = self._watch()
-            self._end_process()
+            began, hung = time.monotonic(), False
+            try:
+                self._start_process()
+            except OSError as error:  # a crowded machine may have no room for a process just now
+                _log.warning("The speaking process could not be started: %s", error)
+            else:
+                hung = self._watch()
+                self._end_process()
+            finally:
+                self._begun.set()
             self._answer_all(Outcome.STOPPED if self._close_now.is_set() else Outcome.FAILED)
             if self._close_now.is_set():
                 break
