@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from voice_facilitator.interrupts import raising
+from voice_facilitator.interrupts import held_back, raising
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are held back in the POSIX way")
 BESIDE_PYTHON = Path(sys.executable).parent / "voice-facilitator"
@@ -52,3 +52,18 @@ def test_in_the_middle_of_an_import_it_waits_for_the_end_of_it(
                 time.sleep(0.01)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_held_back_it_comes_afterwards() -> None:
+    before = signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
+    loaded = False
+    try:
+        with held_back():
+            os.kill(os.getpid(), signal.SIGINT)
+            loaded = True
+        with pytest.raises(KeyboardInterrupt):
+            while True:  # the test's own limit ends this
+                time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert loaded

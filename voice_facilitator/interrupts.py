@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 _LATER_SECONDS = 0.05
+_holding: list[None] = []  # an entry for each `held_back` that is on
 
 
 def raising(exception: type[BaseException]) -> Callable[[int, FrameType | None], None]:
@@ -19,7 +20,7 @@ def raising(exception: type[BaseException]) -> Callable[[int, FrameType | None],
 
     def handler(number: int, frame: FrameType | None) -> None:
         while frame is not None:
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
+            if _holding or frame.f_code.co_filename.startswith("<frozen importlib"):
                 again = threading.Timer(_LATER_SECONDS, _send_to_main_thread, [number])
                 again.daemon = True
                 again.start()
@@ -28,6 +29,16 @@ def raising(exception: type[BaseException]) -> Callable[[int, FrameType | None],
         raise exception
 
     return handler
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Handlers of `raising` wait: for a library that breaks when interrupted. In the main thread only."""
+    _holding.append(None)
+    try:
+        yield
+    finally:
+        _holding.pop()
 
 
 def _send_to_main_thread(number: int) -> None:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.commands import Recognised
 from voice_facilitator.hearing.encoder import RATE, Floats
+from voice_facilitator.interrupts import held_back
 from voice_facilitator.phrases import Phrases
 
 # Each group names files of which one is enough; without them vosk fails, some of them fatally.
@@ -79,8 +80,9 @@ class VoskEncoder:
 
         vosk.SetLogLevel(-1)
         try:
-            self._model = vosk.Model(model_path=str(recogniser))
-            self._speaker_model = vosk.SpkModel(str(speaker_model))
+            with held_back():
+                self._model = vosk.Model(model_path=str(recogniser))
+                self._speaker_model = vosk.SpkModel(str(speaker_model))
         except Exception as error:  # vosk raises bare Exception
             raise FacilitatorError(
                 "model-damaged",
@@ -141,7 +143,8 @@ class VoskEngine:
 
         vosk.SetLogLevel(-1)
         try:
-            self._model = vosk.Model(model_path=str(folder))
+            with held_back():
+                self._model = vosk.Model(model_path=str(folder))
             vosk.KaldiRecognizer(self._model, RATE, f'["{_FILLER}"]')  # finds what the model alone does not
         except Exception as error:  # vosk raises bare Exception
             raise _cannot_load(folder, name) from error
