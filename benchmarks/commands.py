@@ -33,7 +33,8 @@ from voice_facilitator.app.setting_up import wording_of
 from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
 from voice_facilitator.hearing.command_engines import Choice, CommandSetup, choose, load_engine
 from voice_facilitator.hearing.commands import CommandEngine, CommandListener, Recognised
-from voice_facilitator.hearing.encoder import RATE, Floats
+from voice_facilitator.hearing.encoder import RATE
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.vosk_models import CommandRule
 from voice_facilitator.phrases import Command, Phrases
 from voice_facilitator.session.events import Action

@@ -18,7 +18,8 @@ import numpy as np
 import soundfile
 from session_frames import Analysed, Session
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Floats, Ge2eEncoder, mel_filters
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Ge2eEncoder, mel_filters
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS
 
 Scores = list[tuple[float, float]]  # end of the window in seconds, score

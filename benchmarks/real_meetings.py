@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Floats, Ge2eEncoder
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Ge2eEncoder
+from voice_facilitator.hearing.networks import Floats
 
 
 def meetings(folder: Path, encoders: list[Ge2eEncoder]) -> str:

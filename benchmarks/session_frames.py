@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from voice_facilitator.hearing.encoder import Floats, SpeakerEncoder
+from voice_facilitator.hearing.encoder import SpeakerEncoder
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, Frame, Hearing
 from voice_facilitator.hearing.source import FileSource
 from voice_facilitator.settings import HearingSettings

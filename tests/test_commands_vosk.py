@@ -17,7 +17,7 @@ from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.activity import CHUNK, VoiceActivity
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_listener
 from voice_facilitator.hearing.commands import CommandListener
-from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.process import Array, HearingProcess
 from voice_facilitator.hearing.source import ArraySource
 from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine

@@ -1,6 +1,6 @@
-"""Train the published speaker encoder further on the windows of `rooms.py`; write it as the program reads it.
+"""Train the published speaker encoder further on the windows of `rooms.py`; write it for `export.py`.
 
-    python training/voices/network.py WORK/windows.npz --minutes 120 --out models/ge2e-room.npz
+    python training/voices/network.py WORK/windows.npz --minutes 120 --out WORK/ge2e-room.npz
 
 All weights move. Loss: GE2E softmax (Wan et al. 2018) with an additive margin, one threshold for all voices
 (logistic loss of every pair in the batch), and a pull towards the published network's vector of the dry

@@ -53,7 +53,7 @@ def main() -> None:
                 if len(windows) < 4 * (1 + options.versions):
                     continue
                 start = np.zeros(len(windows), np.int64)
-                mels.append(front_end._mel(np.stack(windows).astype(np.float32), start).astype(np.float16))
+                mels.append(front_end.mel(np.stack(windows).astype(np.float32), start).astype(np.float16))
                 dry_ones.append(np.arange(len(windows)) % (1 + options.versions) == 0)
                 voices.append(np.full(len(windows), len(names)))
                 names.append(name if speed == 1 else f"{name}@{speed}")

@@ -22,8 +22,8 @@ from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.command_engines import CommandSetup, load_listener
 from voice_facilitator.hearing.commands import CommandListener
-from voice_facilitator.hearing.encoder import Floats
 from voice_facilitator.hearing.microphone import MicrophoneSource, MicrophoneWedgedError
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import ArraySource, AudioSource, FileSource
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS
-from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.phrases import Phrases
 from voice_facilitator.privacy.memory import move, private_zeros
 from voice_facilitator.session.events import Action, NotUnderstood, Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.voice_model import Cohort
 from voice_facilitator.hearing.voices import VoiceBank
 from voice_facilitator.privacy.memory import private_zeros

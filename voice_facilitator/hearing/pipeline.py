@@ -13,7 +13,8 @@ import numpy as np
 
 from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
 from voice_facilitator.hearing.commands import CommandListener
-from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, Floats, SpeakerEncoder
+from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, SpeakerEncoder
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.presenter import PresenterModel
 from voice_facilitator.hearing.speaker import WINDOW_SECONDS, Decision, Heard, WhoSpeaks
 from voice_facilitator.hearing.voice_model import Cohort, Rule

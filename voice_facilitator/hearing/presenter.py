@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.others import Discriminant, Others, of_one_voice, purified_mean, told_apart
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.hearing.voices import VoiceBank

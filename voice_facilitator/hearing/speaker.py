@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Floats
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.presenter import PresenterModel, Score
 from voice_facilitator.hearing.turns import Turns
 from voice_facilitator.hearing.voice_model import Rule

@@ -18,7 +18,7 @@ import numpy as np
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.commands import Recognised
-from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.phrases import Phrases
 
 LANGUAGE = "en"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.hearing.encoder import Floats, Ge2eEncoder, SpeakerEncoder
+from voice_facilitator.hearing.encoder import Ge2eEncoder, SpeakerEncoder
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.vosk_models import VoskEncoder
 from voice_facilitator.models import Kind, Manifest, checked_path, load_manifest
 from voice_facilitator.resources import shipped

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voice_facilitator.hearing.encoder import Floats
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.privacy.memory import private_zeros
 
 

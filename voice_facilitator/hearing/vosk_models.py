@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.commands import Recognised
-from voice_facilitator.hearing.encoder import RATE, Floats
+from voice_facilitator.hearing.encoder import RATE
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.interrupts import held_back
 from voice_facilitator.phrases import Phrases
 
