@@ -554,7 +554,9 @@ def test_stop_reminders_and_its_undo() -> None:
 
 
 def test_the_ladder_line_then_words_in_a_gap() -> None:
-    heard = in_discussion(PRESENTER_TALKS_ON + "1012 silence\n 1020 other", until=1100)
+    heard = in_discussion(
+        PRESENTER_TALKS_ON + "1011 evidence 1.2 10\n 1012 silence\n 1020 other", until=1100
+    )
     assert heard.only("reminder", "say", after=1000) == [
         "1003 reminder 1",
         "1013.8 reminder 2",
@@ -563,9 +565,16 @@ def test_the_ladder_line_then_words_in_a_gap() -> None:
     assert heard.only("show", after=1000) == ["1003 show This part belongs to the group."]
 
 
-def test_a_reminder_without_a_gap_is_dropped() -> None:
-    heard = in_discussion(PRESENTER_TALKS_ON + "1023 silence", until=1100)
+@pytest.mark.parametrize("gap", [1014, 1023])
+def test_who_has_given_way_is_not_reminded(gap: int) -> None:
+    heard = in_discussion(PRESENTER_TALKS_ON + f"1011 other\n {gap} silence", until=1100)
     assert heard.only("reminder", "say", "chime", after=1000) == ["1003 reminder 1"]
+
+
+def test_a_reminder_waits_for_the_gap_as_long_as_the_presenter_goes_on() -> None:
+    more = "".join(f"{second} evidence 2.4 {second - 1001}\n" for second in range(1012, 1030, 2))
+    heard = in_discussion(PRESENTER_TALKS_ON + more + "1028.5 silence\n 1040 other", until=1100)
+    assert heard.only("reminder", after=1000) == ["1003 reminder 1", "1030.3 reminder 2"]
 
 
 @pytest.mark.parametrize(

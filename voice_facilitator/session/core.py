@@ -14,7 +14,6 @@ from voice_facilitator.session.state import Late, Pending, Plan, State, Undo
 
 CONFIRM = "confirm"  # key of the sentence that tells what was understood by voice
 REQUEST_GRACE_SECONDS = 10.0  # an answer to a request waits this long for a gap
-REMINDER_GRACE_SECONDS = 12.0  # a reminder that comes later than this would surprise
 CLOSING_SECONDS = 60.0  # after a request to end, the goodbye waits at most this long for a gap
 READ_CHARACTERS_PER_SECOND = 12.0  # slow silent reading of a sentence that may not have been heard
 LINE_SECONDS = 12.0

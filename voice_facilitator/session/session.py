@@ -14,7 +14,7 @@ from voice_facilitator.session.protocol import Policy, Protocol, Wording
 from voice_facilitator.session.state import Health, Late, Pending, from_plain, to_plain
 from voice_facilitator.session.view import View, view
 
-REMINDER_GRACE_SECONDS = 12.0  # a reminder that comes later than this would surprise
+REMINDER_GRACE_SECONDS = 3.0  # a reminder this long after the presenter has given way would only embarrass
 
 
 class Session:
@@ -169,10 +169,13 @@ class Session:
             phase_started=state.plan.phase_started,
             enrolment=state.enrolment,
         )
+        waiting = next((p for p in state.waiting if p.key == "reminder"), None)
+        if waiting is not None and evidence.strength >= core.policy.screen_strength:
+            waiting.grace_until = state.now + REMINDER_GRACE_SECONDS  # the presenter is still at it
         if level == 1:
             core.emit(ev.Reminded(state.now, 1))
             core.show(core.wording.say("reminder.screen"), core.policy.screen_seconds)
-        elif level == 2 and not any(p.key == "reminder" for p in state.waiting):
+        elif level == 2 and waiting is None:
             text = core.wording.say("reminder.voice")
             until = state.now + REMINDER_GRACE_SECONDS
             core.wait(Pending("reminder", text, state.now, until, late=Late.DROP, holds_silence=True))
