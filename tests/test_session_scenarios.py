@@ -554,9 +554,7 @@ def test_stop_reminders_and_its_undo() -> None:
 
 
 def test_the_ladder_line_then_words_in_a_gap() -> None:
-    heard = in_discussion(
-        PRESENTER_TALKS_ON + "1011 evidence 1.2 10\n 1012 silence\n 1020 other", until=1100
-    )
+    heard = in_discussion(PRESENTER_TALKS_ON + "1011 evidence 1.2 10\n 1012 silence\n 1020 other", until=1100)
     assert heard.only("reminder", "say", after=1000) == [
         "1003 reminder 1",
         "1013.8 reminder 2",
