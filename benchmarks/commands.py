@@ -48,6 +48,12 @@ _NUMBERS = {
 }  # fmt: skip
 MARGINS = (-1.0, -0.5, 0.0, 0.5)
 ALL = frozenset(Action)
+CAUSES = (
+    "no utterance of its own between pauses",
+    "taken for other words",
+    "two phrases as likely",
+    "not sure enough",
+)
 
 
 @dataclass(slots=True)
@@ -117,6 +123,16 @@ class Bench:
         said = self.phrases.sayable(ALL)
         meanings = {said[text].request for text in {answer.text, *answer.rivals} if text}
         return len(meanings) == 1 and answer.score >= margin
+
+    def cause(self, answer: Recognised | None) -> str:
+        """Which of CAUSES it is that nothing was done; empty if something was. None: no utterance."""
+        if answer is None:
+            return CAUSES[0]
+        if not answer.text:
+            return CAUSES[1]
+        if self.counts(answer, 0.0):
+            return ""
+        return CAUSES[2] if answer.score >= 0 else CAUSES[3]
 
     def hear(self, clip: rooms.Clip) -> list[Heard]:
         hearing = self.settings.hearing
@@ -194,6 +210,13 @@ def hits(bench: Bench, clips: Iterable[rooms.Clip], title: str) -> None:
         "taken for another command",
         lambda name: str(sum(understood(name, clip, heard, 0.0) is None for clip, heard in found)),
     )
+    for cause in CAUSES:
+        table.row(
+            f"not understood: {cause}",
+            lambda name, cause=cause: str(  # type: ignore[misc]
+                sum(bench.cause(heard.answers[name] if heard else None) == cause for _, heard in found)
+            ),
+        )
     kinds: dict[str, Callable[[rooms.Clip], bool]] = {
         "under 2 m": lambda clip: clip.metres < 2,
         "2 m and more": lambda clip: clip.metres >= 2,

@@ -3,7 +3,7 @@
     python training/commands/sound.py WORK/speech.jsonl WORK/train.npz --part train --copies 3
 
 The aligner is a command model of the same kind (`--aligner`, by default the one in models/): each version
-labels the speech for the next.
+labels the speech for the next. `--without` names folders of noise that are kept for the benchmark.
 """
 
 from __future__ import annotations
@@ -228,6 +228,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=Path, default=Path("../shared/speech/noise"))
+    parser.add_argument("--without", nargs="*", default=["rain"], help="folders of noise not to be heard")
     parser.add_argument("--aligner", type=Path, default=Path("models/commands-en"))
     parser.add_argument(
         "--worst", type=float, default=-2.2, help="mean log probability below which labels are left out"
@@ -237,7 +238,8 @@ def main() -> None:
     layers = read_network(options.aligner / "am" / "final.mdl")
     items = [json.loads(line) for line in options.speech.open(encoding="utf-8")]
     items = [item for item in items if item["held_out"] == (options.part == "held-out")]
-    noises = [load(path) for path in sorted(options.noise.rglob("*.flac"))] if options.noise.exists() else []
+    recorded = sorted(options.noise.rglob("*.flac")) if options.noise.exists() else []
+    noises = [load(path) for path in recorded if path.parent.name not in options.without]
     people = [item for item in items if not item["synthetic"]] or items
     talk = [load(Path(people[k]["paths"][0])) for k in rng.integers(len(people), size=60)]
     rooms = Rooms(rng, noises, talk, options.rooms)
