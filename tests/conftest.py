@@ -10,11 +10,12 @@ import pytest
 
 # Before NumPy is loaded, as the hearing process does: threads for its small matrices wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# A job in the background is deaf to Ctrl-C, and so would be every program that the tests start and interrupt.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from tests import virtual_room
 from tests.virtual_room import VirtualRoom
+
+# A job in the background is deaf to Ctrl-C, and so would be every program that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -752,7 +752,7 @@ def test_a_session_that_loses_its_microphone_goes_on_as_a_timer() -> None:
 def test_time_left_is_shown_at_once_and_said_in_the_next_gap() -> None:
     heard = play("0 begin\n 390 other\n 400 time-left\n 405 silence", until=420)
     assert heard.only("show", "say", after=390) == [
-        "400 show There is 4 minutes left for this part, and 38 minutes in all.",
+        "400 show This part has 4 minutes left, and the whole session 38 minutes.",
         "406.8 say time-left",
     ]
 

@@ -156,7 +156,7 @@ def _models() -> Iterator[Finding]:
         else:
             hint = f"Run: voice-facilitator models fetch {entry.name}"
             if entry.is_shipped:
-                hint = "It comes with the program: install the program again."
+                hint = models.INSTALL_AGAIN
             yield Finding(what, Health.BAD, f"{state.value} ({entry.what})", hint)
 
 

@@ -165,8 +165,9 @@ def models_verify(as_json: JsonOption = False) -> int:
     """Check every model that lies here against its hash."""
     from voice_facilitator import models as store
 
-    states = {entry.name: store.state_of(entry) for entry in store.load_manifest().model}
-    needed = {entry.name for entry in store.load_manifest().model if entry.default}
+    manifest = store.load_manifest()
+    states = {entry.name: store.state_of(entry) for entry in manifest.model}
+    needed = {entry.name for entry in manifest.model if entry.default}
     wrong = [
         name
         for name, state in states.items()
@@ -177,7 +178,11 @@ def models_verify(as_json: JsonOption = False) -> int:
     else:
         for name, state in states.items():
             print(f"{name}: {state.value}")
+    fetched = [name for name in wrong if not manifest.find(name).is_shipped]
+    if fetched:
+        say(f"Run: voice-facilitator models fetch {' '.join(fetched)}")
+    if len(fetched) < len(wrong):
+        say(store.INSTALL_AGAIN)
     if wrong:
-        say(f"Run: voice-facilitator models fetch {' '.join(wrong)}")
         return ExitCode.NO_MODEL
     return ExitCode.OK

@@ -13,7 +13,7 @@ import readchar
 from voice_facilitator.session.events import Action, Request
 
 # Presentation clickers send PageDown and PageUp, and "b" for a black screen: here that is the pause.
-NEXT_KEYS = (" ", "\r", "\n", "n", readchar.key.PAGE_DOWN, readchar.key.RIGHT)
+NEXT_KEYS = (" ", "\r", "\n", readchar.key.PAGE_DOWN, readchar.key.RIGHT)
 BACK_KEYS = (readchar.key.PAGE_UP, readchar.key.LEFT, readchar.key.BACKSPACE)
 PAUSE_KEYS = ("p", "b", ".")
 SIMPLE_KEYS: dict[str, Action] = {
@@ -27,7 +27,7 @@ SIMPLE_KEYS: dict[str, Action] = {
     "u": Action.UNDO,
     "e": Action.END,
     "y": Action.YES,
-    "o": Action.NO,
+    "n": Action.NO,
 }
 # The key shown for each action, and the order in which they are shown; "space" is written out.
 SHOWN_KEYS: tuple[tuple[Action, str], ...] = (
@@ -43,7 +43,7 @@ SHOWN_KEYS: tuple[tuple[Action, str], ...] = (
     (Action.STOP_REMINDERS, "s"),
     (Action.TIMER_ONLY, "t"),
     (Action.YES, "y"),
-    (Action.NO, "o"),
+    (Action.NO, "n"),
     (Action.UNDO, "u"),
     (Action.END, "e"),
 )

@@ -7,6 +7,7 @@ state_of(manifest.find("ge2e"))        # State.GOOD
 
 from voice_facilitator.models.fetch import Progress, fetch
 from voice_facilitator.models.manifest import (
+    INSTALL_AGAIN,
     Kind,
     Manifest,
     Measured,
@@ -18,6 +19,6 @@ from voice_facilitator.models.manifest import (
 )
 
 __all__ = [
-    "Kind", "Manifest", "Measured", "ModelEntry", "Progress", "State",
+    "INSTALL_AGAIN", "Kind", "Manifest", "Measured", "ModelEntry", "Progress", "State",
     "checked_path", "fetch", "load_manifest", "state_of",
 ]  # fmt: skip

@@ -110,6 +110,9 @@ class Manifest(BaseModel):
         return next(e for e in self.model if e.kind is Kind.SPEAKER_ENCODER and e.default)
 
 
+INSTALL_AGAIN = "It comes with the program: install it again; in a checkout: git checkout -- models"
+
+
 class State(StrEnum):
     """How a model lies here."""
 
@@ -143,7 +146,7 @@ def checked_path(entry: ModelEntry, folder: Path | None = None) -> Path:
     state = state_of(entry, folder)
     hint = f"Run: voice-facilitator models fetch {entry.name}"
     if entry.is_shipped:
-        hint = "It comes with the program: install the program again."
+        hint = INSTALL_AGAIN
     if state is State.MISSING:
         raise FacilitatorError(
             "model-missing", f"The model {entry.name} ({entry.what}) is not here.", hint,

@@ -232,7 +232,7 @@ class Core:
         """Say goodbye and wipe the voices; the session ends when the goodbye is over."""
         state = self.state
         self.move("close")
-        self.drop_waiting()
+        state.waiting.clear()  # what failed does not matter any more
         state.paused_at = None
         state.confirm_end_until = None
         state.enrolment = ev.Enrolment.NONE

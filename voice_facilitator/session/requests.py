@@ -228,7 +228,8 @@ def _timer_only(core: Core, request: ev.Request) -> None:
     state = core.state
     state.timer_only = True
     state.enrolment = ev.Enrolment.NONE
-    core.withdraw("reminder")
+    for key in ("reminder", "lost.microphone", "lost.hearing", "lost.voice-model"):  # nobody listens any more
+        core.withdraw(key)
     core.emit(ev.Forget(state.now, for_good=True))
     core.listen()
     if core.mode == states.NOT_STARTED:
