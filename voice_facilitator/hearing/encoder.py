@@ -45,7 +45,7 @@ class Ge2eEncoder:
     """The GE2E encoder of Resemblyzer 0.1.4 (Wan et al. 2018, arXiv:1710.10467) without PyTorch.
 
     Input is scaled to -30 dBFS; 40 linear-power mel bands of 25 ms every 10 ms go through the network (see
-    `networks`). A window costs 6 ms on one core, 4 ms in a batch of five.
+    `networks`). A window costs 12 ms on one core, 5 ms in a batch of five.
     """
 
     dim = DIM

@@ -1,7 +1,7 @@
 """The encoder's network: mel bands in, a vector for each window out. Three LSTM layers and a linear one.
 
 The shipped network is ONNX and runs in onnxruntime; the published one, which some may fetch to compare, comes
-as arrays and runs in NumPy, three to six times as slowly.
+as arrays and runs in NumPy, two to three times as slowly.
 """
 
 from __future__ import annotations
