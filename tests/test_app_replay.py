@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import demo_room
+from tests import demo_room, plays
 from voice_facilitator.app import script
 from voice_facilitator.app.eventlog import EventLog
 from voice_facilitator.app.replay import Replay
@@ -130,3 +130,19 @@ def test_another_rate_gives_the_same_phases(script_text: str, tmp_path: Path, wa
     other = parsed(replay(demo_room.as_wav(tmp_path / "room.flac", 44_100), script_text))
     who = [event["who"] for event in other if event["event"] == "speaker"]
     assert {"presenter", "other", "silence"} <= set(who)
+
+
+@pytest.mark.parametrize(
+    ("timeline", "seconds"),
+    [
+        ("0 begin\n 20 end\n 24 yes", 24),
+        ("0 begin\n 20 end\n 24 end", 24),
+        ("0 begin\n 20 end\n 24 yes\n 30 undo\n 50 end\n 52 yes", 52),
+    ],
+)
+def test_the_goodbye_and_the_time_to_take_the_end_back_are_in_no_part(timeline: str, seconds: int) -> None:
+    heard, report = plays.play(timeline, until=200), Report(plays.protocol())
+    assert heard.only("ended")
+    for effect in heard.effects:
+        report(effect.at, effect)
+    assert sum(phase["seconds"] for phase in report.as_dict()["phases"]) == pytest.approx(seconds)

@@ -54,9 +54,11 @@ class Report:
                 self._announcements += 1
             case ev.Degraded() if item.lost:
                 self._faults[item.part.value] += 1
-            case ev.Ended():
-                self.close(t)
+            case ev.Ended() | ev.Done(action=ev.Action.END | ev.Action.YES, undo_until=float()):
+                self.close(t)  # the goodbye, and the time in which the end can be taken back, are in no part
                 self._ended = True
+            case ev.Done(action=ev.Action.UNDO):
+                self._ended, self._since = False, t
             case _:
                 pass
 
