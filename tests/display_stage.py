@@ -66,6 +66,7 @@ class Stage:
         self.session = Session(format_, protocols.load_wording(format_.language), Policy(), contacts)
         self.effects: list[ev.Input | ev.Effect] = []
         self.now = 0.0
+        self.arrived = 0  # presses from everywhere, those that come too soon as well
         self.server = RoomServer(Access(share), port=port, lan_address=lan_address)
         self._presses = Presses()
         self._conductor = Conductor(
@@ -118,6 +119,7 @@ class Stage:
 
     def _pressed(self, press: Press) -> bool:
         with self._lock:
+            self.arrived += 1
             if not self._presses.too_soon(press, self.session.view().phase, self.now):
                 self._take(press.request())
         return True

@@ -250,13 +250,14 @@ def test_a_clicker_pressed_twice_moves_one_part(stage: Stage, visit: Open) -> No
     shows(page, "title", "Welcome")
     page.keyboard.press("PageDown")
     page.keyboard.press("PageDown")
+    wait_for(lambda: stage.arrived == 2)
     shows(page, "title", "Welcome")
     stage.go_on(5)
     page.keyboard.press("PageDown")
     page.keyboard.press("PageDown")
     shows(page, "title", "Check-in")
     page.keyboard.press("PageDown")
-    page.wait_for_timeout(300)
+    wait_for(lambda: stage.arrived == 5)
     assert stage.session.view().phase == "check-in"
     assert stage.done() == ["begin", "next"]
 
