@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from voice_facilitator import __version__
 from voice_facilitator.interrupts import held_back, raising
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are held back in the POSIX way")
@@ -32,6 +33,38 @@ def test_an_interrupt_from_before_it_began_ends_it_with_its_exit_code(command: l
         preexec_fn=pressed_already, capture_output=True, check=False, text=True, timeout=60,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (130, "", "Stopped.")
+
+
+# The program as its command starts it, with a signal sent to itself: where it loads its command line, or when
+# everything is done and Python clears up, which takes tenths of a second.
+_SENT = """
+import os, signal, sys
+number = getattr(signal, sys.argv.pop(1))
+class Here:
+    def find_spec(self, name, *_):
+        if name == "typer": os.kill(os.getpid(), number)
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=number): kill(pid, number)
+if sys.argv.pop(1) == "early": sys.meta_path.insert(0, Here())
+else: sys.never_used = Here()
+from voice_facilitator.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    ("moment", "outcome"),
+    [("early", (130, "", "Stopped.")), ("late", (0, f"voice-facilitator {__version__}\n", ""))],
+)
+def test_whoever_ends_it_and_however_early_or_late_it_never_ends_by_a_signal(
+    name: str, moment: str, outcome: tuple[int, str, str]
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _SENT, name, moment, "--version"],
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
+        capture_output=True, check=False, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr.strip()) == outcome
 
 
 def test_in_the_middle_of_an_import_it_waits_for_the_end_of_it(

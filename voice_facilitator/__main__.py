@@ -1,7 +1,8 @@
 """Where the program begins: the command `voice-facilitator`, and `python -m voice_facilitator`.
 
 This file loads next to nothing, and the rest later: what the command line needs takes tenths of a second, and
-Ctrl-C is to be answered politely from the first moment on.
+Ctrl-C is to be answered politely from the first moment on; so are SIGTERM, when the computer shuts down, and
+SIGHUP, when the terminal is closed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import atexit
 import os
 import sys
 
+_WORD = b"\nStopped.\n"
 _INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which is not loaded yet
 # ruff: noqa: PLC0415  # see above
 
@@ -17,9 +19,13 @@ _INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which is not loaded yet
 def main() -> None:
     """Runs a command of the command line, and ends the process with its exit code."""
     interrupted = False
+    ours: list[int] = []  # the signals that are answered
 
     def end_so() -> None:
-        """Python kills itself where an interrupt came in the middle of certain imports, handled or not."""
+        """What is done is done. Python forgets its handlers while it clears up, and a late one would kill it;
+        and it kills itself where an interrupt came in the middle of certain imports, handled or not."""
+        for number in ours:
+            signal.signal(number, signal.SIG_IGN)
         if interrupted:
             import contextlib
 
@@ -32,9 +38,11 @@ def main() -> None:
         atexit.register(end_so)  # the first to come, the last to be called
         import signal
 
-        ours = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a job in the background is left alone
-        if ours:
-            signal.signal(signal.SIGINT, _leave)
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no terminal that hangs up
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                ours.append(number)  # a job in the background is left alone
+                signal.signal(number, _leave)
         if sys.platform != "win32":  # scripts/start holds Ctrl-C back while Python itself starts
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         import voice_facilitator.cli
@@ -42,10 +50,11 @@ def main() -> None:
         try:
             voice_facilitator.cli.main()
         finally:
-            if ours:
-                signal.signal(signal.SIGINT, _leave)
+            for number in ours:
+                signal.signal(number, _leave)
     except KeyboardInterrupt:
         interrupted = True
+        os.write(2, _WORD)
         sys.exit(_INTERRUPTED)
     except SystemExit as end:
         interrupted = end.code == _INTERRUPTED
@@ -57,8 +66,10 @@ def _leave(*_: object) -> None:
 
     An exception could be lost here, or printed, in the middle of an import or of Python's own clean-up.
     """
-    os.write(2, b"\nStopped.\n")
-    os._exit(_INTERRUPTED)
+    try:
+        os.write(2, _WORD)
+    finally:  # where the terminal is gone, too
+        os._exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

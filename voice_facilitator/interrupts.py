@@ -8,8 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+LEAVING = ("SIGTERM", "SIGHUP")  # the computer shuts down; the terminal is closed
 _LATER_SECONDS = 0.05
 _holding: list[None] = []  # an entry for each `held_back` that is on
+
+
+def heeded(*names: str) -> list[signal.Signals]:
+    """Those of the signals that this system has, and that are not ignored, as in a job in the background."""
+    there = [signal.Signals[name] for name in names if hasattr(signal, name)]
+    return [number for number in there if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def raising(exception: type[BaseException]) -> Callable[[int, FrameType | None], None]:

@@ -19,7 +19,7 @@ from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.process import HearingProcess
-from voice_facilitator.interrupts import raising
+from voice_facilitator.interrupts import LEAVING, heeded, raising
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev
@@ -312,20 +312,19 @@ def interrupts() -> Iterator[Callable[[], None]]:
     Gives what makes all of them mean nothing any more.
     """
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {}
-    for name in names:
+    leaving, before = heeded(*LEAVING), {}
+    for number in leaving:
         with contextlib.suppress(ValueError):  # only the main thread may; others go without
-            before[name] = signal.signal(getattr(signal, name), raising(ShutDown))
+            before[number] = signal.signal(number, raising(ShutDown))
 
     def ignore() -> None:
-        for name in ("SIGINT", *names):
+        for number in (signal.SIGINT, *leaving):
             with contextlib.suppress(ValueError):
-                before.setdefault(name, signal.getsignal(getattr(signal, name)))
-                signal.signal(getattr(signal, name), signal.SIG_IGN)
+                before.setdefault(number, signal.getsignal(number))
+                signal.signal(number, signal.SIG_IGN)
 
     try:
         yield ignore
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

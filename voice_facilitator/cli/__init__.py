@@ -14,7 +14,7 @@ from voice_facilitator import __version__
 from voice_facilitator.cli import catalogue, machine, sessions
 from voice_facilitator.cli.options import say
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.interrupts import raising
+from voice_facilitator.interrupts import LEAVING, heeded, raising
 from voice_facilitator.resources import ONE_THREAD
 
 
@@ -40,8 +40,8 @@ def main() -> None:
     """The entry point: runs a command and turns errors into a message, a hint and an exit code."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a job in the background is left alone
-        signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
+    for number in heeded("SIGINT", *LEAVING):
+        signal.signal(number, raising(KeyboardInterrupt))
     try:
         app()
     except FacilitatorError as error:
