@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.plays import play
-from voice_facilitator.app import doctor
+from voice_facilitator import models, resources
+from voice_facilitator.app import doctor, privacy_check
 from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.display import frame
 from voice_facilitator.session import events as ev
@@ -81,9 +82,38 @@ def test_a_report_tells_what_failed_and_nothing_else(tmp_path: Path, monkeypatch
     log(401.0, ev.HealthChanged(2, 3, 0.5))
     log.error(402.0, "no-microphone", 1)
     found = doctor.Finding("models", doctor.Health.GOOD, f"in {tmp_path}")
-    top, *entries = doctor.report([found]).split("\n\nFault log")
+    top, below = doctor.report([found]).split("\n\nFault log")
     assert top == "good  models: in ~"
-    lines = [json.loads(line) for line in entries[0].splitlines()[1:]]
+    log_of_it, _, _ = below.partition("\n\n")
+    lines = [json.loads(line) for line in log_of_it.splitlines()[1:]]
     assert [line["what"] for line in lines] == ["session", "part", "part", "counted", "error"]
     assert lines[1] == {"what": "part", "t": 400.0, "part": "microphone", "lost": True}
     assert lines[3]["restarts"] == 2
+
+
+@pytest.mark.parametrize(
+    "its_settings",
+    [
+        "[session]\nsupport_contacts = 'Dr Jane Doe'\nundo_seconds = 'Jane'\n",
+        "[session]\nprotocol = 'Dr Jane Doe.toml'\nsupport_contacts = ['Jane']\n",
+        "[session]\nsupport_contacts = ['Jane']\n",
+    ],
+)
+def test_a_report_names_no_folder_and_repeats_nothing_of_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, its_settings: str
+) -> None:
+    folder = tmp_path / "Jane's group"
+    folder.mkdir()
+    monkeypatch.setattr(models.manifest, "models_folder", lambda: folder)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    entry = models.load_manifest().default_encoder()
+    monkeypatch.setattr(type(entry), "is_shipped", property(lambda _entry: False))
+    (folder / entry.file).write_bytes(entry.path(resources.shipped("models")).read_bytes())
+    own = folder / "Jane's settings.toml"
+    own.write_text(its_settings.replace("Dr Jane Doe.toml", str(folder / "Dr Jane Doe.toml")))
+    findings = [*doctor.examine(own), *privacy_check.examine()]
+    assert "Jane" in "".join(finding.text for finding in findings), "for the user's own eyes"
+    report = doctor.report(findings)
+    assert "Jane" not in report
+    assert str(tmp_path) not in report
+    assert "settings" in report

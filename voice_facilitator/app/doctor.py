@@ -13,9 +13,9 @@ from typing import Any
 
 from voice_facilitator import __version__, models, protocols, settings, soundcard
 from voice_facilitator.app import faultlog
-from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_engine, load_phrases
-from voice_facilitator.resources import models_folder, user_settings_file
+from voice_facilitator.resources import user_settings_file
 from voice_facilitator.settings import Settings
 from voice_facilitator.speaking import listing
 from voice_facilitator.speaking.engine import Pyttsx3Engine
@@ -31,12 +31,16 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `hint`: what to do, empty when nothing is to be done."""
+    """One thing that was looked at. `hint`: what to do, empty when nothing is to be done.
+
+    `reported`: what a bug report says instead of both, where they hold the user's folders or own words.
+    """
 
     what: str
     health: Health
     text: str
     hint: str = ""
+    reported: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return {"what": self.what, "health": self.health.value, "text": self.text, "hint": self.hint}
@@ -63,12 +67,12 @@ def examine(settings_file: Path | None = None) -> Iterator[Finding]:
 
 
 def report(findings: list[Finding]) -> str:
-    """What helps with a bug report: the findings and the fault log, without content and without names."""
-    home = str(Path.home())
-    lines = [f"{f.health.value}  {f.what}: {f.text} {f.hint}".rstrip() for f in findings]
+    """What helps with a bug report: findings and fault log, without content, folders or the user's words."""
+    lines = [f"{f.health.value}  {f.what}: {f.reported or f'{f.text} {f.hint}'.rstrip()}" for f in findings]
     lines += ["", "Fault log (parts, seconds, error codes; nothing anybody said):"]
     lines += [json.dumps(entry) for entry in faultlog.read()] or ["empty"]
-    return "\n".join(lines).replace(home, "~")
+    lines += ["", "Before you send it: is a microphone or speaker named after its owner?"]
+    return "\n".join(lines).replace(str(Path.home()), "~")
 
 
 def _last_session_of(log: list[dict[str, Any]]) -> Finding | None:
@@ -92,8 +96,10 @@ def _settings(file: Path | None) -> tuple[Settings | None, Finding]:
     except FacilitatorError as error:
         return None, _bad("settings", error)
     own = file or user_settings_file()
-    text = f"yours, from {own}" if own.is_file() else f"the defaults; your own would go into {own}"
-    return chosen, Finding("settings", Health.GOOD, text)
+    if own.is_file():
+        return chosen, Finding("settings", Health.GOOD, f"yours, from {own}", reported="the user's own")
+    text = f"the defaults; your own would go into {own}"
+    return chosen, Finding("settings", Health.GOOD, text, reported="the defaults")
 
 
 def _microphone(chosen: Settings) -> Finding:
@@ -152,7 +158,8 @@ def _models() -> Iterator[Finding]:
         if state is models.State.MISSING and not entry.default:
             yield Finding(what, Health.NOTE, f"not here, not needed ({entry.what})")
         elif state in (models.State.GOOD, models.State.UNCHECKED):
-            yield Finding(what, Health.GOOD, f"{entry.what}; in {models_folder()}")
+            text = f"{entry.what}; in {entry.path().parent}"
+            yield Finding(what, Health.GOOD, text, reported=entry.what)
         else:
             hint = f"Run: voice-facilitator models fetch {entry.name}"
             if entry.is_shipped:
@@ -168,4 +175,7 @@ def _checked(what: str, look: Callable[[], str], extra_hint: str = "") -> Findin
 
 
 def _bad(what: str, error: FacilitatorError, extra_hint: str = "") -> Finding:
-    return Finding(what, Health.BAD, error.message, f"{error.hint} {extra_hint}".strip())
+    # The message names the file, and what it holds.
+    of_a_file = error.exit_code in (ExitCode.BAD_FILE, ExitCode.NO_MODEL)
+    hint = f"{error.hint} {extra_hint}".strip()
+    return Finding(what, Health.BAD, error.message, hint, reported=error.code if of_a_file else "")

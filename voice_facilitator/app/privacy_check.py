@@ -128,8 +128,8 @@ def _system() -> Iterator[Finding]:
 
 def _kept() -> Finding:
     places = (user_settings_file(), state_folder())
-    files = [str(f) for p in places for f in ([p] if p.is_file() else p.glob("*") if p.is_dir() else [])]
-    listed = ", ".join(files) if files else "nothing"
-    return Finding(
-        "files of this program", Health.GOOD, f"{listed} (settings, resume file, fault log, lock; no content)"
-    )
+    files = [f for p in places for f in ([p] if p.is_file() else p.glob("*") if p.is_dir() else [])]
+    what = "(settings, resume file, fault log, lock; no content)"
+    listed = ", ".join(map(str, files)) or "nothing"
+    names = ", ".join(file.name for file in files) or "nothing"
+    return Finding("files of this program", Health.GOOD, f"{listed} {what}", reported=f"{names} {what}")
