@@ -138,6 +138,7 @@ def test_another_rate_gives_the_same_phases(script_text: str, tmp_path: Path, wa
         ("0 begin\n 20 end\n 24 yes", 24),
         ("0 begin\n 20 end\n 24 end", 24),
         ("0 begin\n 20 end\n 24 yes\n 30 undo\n 50 end\n 52 yes", 52),
+        ("0 phase close\n 20 next", 20),
     ],
 )
 def test_the_goodbye_and_the_time_to_take_the_end_back_are_in_no_part(timeline: str, seconds: int) -> None:
@@ -146,3 +147,12 @@ def test_the_goodbye_and_the_time_to_take_the_end_back_are_in_no_part(timeline: 
     for effect in heard.effects:
         report(effect.at, effect)
     assert sum(phase["seconds"] for phase in report.as_dict()["phases"]) == pytest.approx(seconds)
+
+
+def test_a_part_that_was_gone_back_to_stands_once_in_the_summary_with_all_its_time() -> None:
+    timeline = "0 begin\n 20 next\n 50 back\n 70 next\n 75 undo\n 80 end\n 81 yes"
+    heard, report = plays.play(timeline, until=200), Report(plays.protocol())
+    for effect in heard.effects:
+        report(effect.at, effect)
+    phases = [(phase["name"], phase["seconds"]) for phase in report.as_dict()["phases"]]
+    assert phases == [("welcome", 20 + 20 + 6), ("check-in", 30 + 5)]

@@ -17,10 +17,10 @@ _SHARES = (SpeakerState.PRESENTER, SpeakerState.OTHER, SpeakerState.UNSURE, Spea
 
 
 @dataclass(slots=True)
-class _Visit:
-    name: str
-    started: Seconds
-    ended: Seconds
+class _Part:
+    """A part of the session, all visits to it together."""
+
+    seconds: Seconds = 0.0
     heard: dict[SpeakerState, Seconds] = field(default_factory=lambda: dict.fromkeys(SpeakerState, 0.0))
 
 
@@ -30,21 +30,22 @@ class Report:
     def __init__(self, protocol: Protocol) -> None:
         self._titles = {phase.name: phase.title for phase in protocol.phases}
         self._title, self._language = protocol.title, protocol.language
-        self._visits: list[_Visit] = []
+        self._parts: dict[str, _Part] = {}  # by the name of the phase, as far as they were held
+        self._part: _Part | None = None
         self._who: SpeakerState | None = None
         self._since: Seconds = 0.0
         self._reminders: Counter[int] = Counter()
         self._announcements = 0
         self._faults: Counter[str] = Counter()
-        self._ended = False
+        self._over = False
 
     def __call__(self, t: Seconds, item: ev.Input | ev.Effect) -> None:
         match item:
             case ev.PhaseEntered():
                 self.close(t)
-                self._visits.append(_Visit(item.name, t, t))
+                self._part, self._over, self._since = self._parts.setdefault(item.name, _Part()), False, t
             case ev.BackToStart():
-                self._visits.clear()
+                self._parts, self._part = {}, None
             case ev.SpeakerChanged():
                 self.close(t)
                 self._who = item.who
@@ -54,22 +55,31 @@ class Report:
                 self._announcements += 1
             case ev.Degraded() if item.lost:
                 self._faults[item.part.value] += 1
-            case ev.Ended() | ev.Done(action=ev.Action.END | ev.Action.YES, undo_until=float()):
+            case ev.Ended() | ev.Done(
+                action=ev.Action.NEXT | ev.Action.END | ev.Action.YES, undo_until=float()
+            ):
                 self.close(t)  # the goodbye, and the time in which the end can be taken back, are in no part
-                self._ended = True
+                self._over = True
             case ev.Done(action=ev.Action.UNDO):
-                self._ended, self._since = False, t
+                self._over = False
+                self.close(t)
             case _:
                 pass
 
     def close(self, t: Seconds) -> None:
         """Count what was heard up to `t`."""
-        if self._visits and not self._ended:
-            visit = self._visits[-1]
-            visit.ended = max(visit.ended, t)
+        if self._over:
+            return
+        if self._part is not None:
+            passed = max(0.0, t - self._since)
+            self._part.seconds += passed
             if self._who is not None:
-                visit.heard[self._who] += max(0.0, t - max(self._since, visit.started))
+                self._part.heard[self._who] += passed
         self._since = t
+
+    def _held(self) -> list[tuple[str, _Part]]:
+        """Names and parts, in the order of the protocol."""
+        return [(name, self._parts[name]) for name in self._titles if name in self._parts]
 
     def as_dict(self) -> dict[str, Any]:
         """The summary as plain values; lengths in seconds, shares from 0 to 1."""
@@ -77,12 +87,12 @@ class Report:
             "protocol": self._title,
             "phases": [
                 {
-                    "name": visit.name,
-                    "title": self._titles.get(visit.name, visit.name),
-                    "seconds": round(visit.ended - visit.started, 1),
-                    "shares": {who.value: round(share, 3) for who, share in _shares(visit).items()},
+                    "name": name,
+                    "title": self._titles[name],
+                    "seconds": round(part.seconds, 1),
+                    "shares": {who.value: round(share, 3) for who, share in _shares(part).items()},
                 }
-                for visit in self._visits
+                for name, part in self._held()
             ],
             "reminders": {"screen": self._reminders[1], "voice": self._reminders[2]},
             "announcements": self._announcements,
@@ -97,11 +107,9 @@ class Report:
         table.add_column(phrases["summary.part"])
         for heading in ("time", *_SHARES):
             table.add_column(phrases[f"summary.{heading}"], justify="right")
-        for visit in self._visits:
-            shares = [f"{share:.0%}" for share in _shares(visit).values()] or ["-"] * len(_SHARES)
-            table.add_row(
-                self._titles.get(visit.name, visit.name), clock(visit.ended - visit.started), *shares
-            )
+        for name, part in self._held():
+            shares = [f"{share:.0%}" for share in _shares(part).values()] or ["-"] * len(_SHARES)
+            table.add_row(self._titles[name], clock(part.seconds), *shares)
         return table
 
     def _caption(self, phrases: dict[str, str]) -> str:
@@ -112,9 +120,9 @@ class Report:
         return " ".join(parts)
 
 
-def _shares(visit: _Visit) -> dict[SpeakerState, float]:
-    total = sum(visit.heard[who] for who in _SHARES)
-    return {who: visit.heard[who] / total for who in _SHARES} if total > 0 else {}
+def _shares(part: _Part) -> dict[SpeakerState, float]:
+    total = sum(part.heard[who] for who in _SHARES)
+    return {who: part.heard[who] / total for who in _SHARES} if total > 0 else {}
 
 
 def clock(seconds: Seconds) -> str:
