@@ -47,6 +47,7 @@ def test_a_wrong_command_line_ends_with_2() -> None:
     assert call("demi").returncode == 2
     assert call("replay").returncode == 2
     assert call("run").returncode == 2  # no keyboard to begin with
+    assert call("run", "--protocol", "balint-46").returncode == 3  # said first: a keyboard would not help
 
 
 def test_without_a_page_there_has_to_be_a_keyboard() -> None:
@@ -82,8 +83,10 @@ def test_protocols() -> None:
 def test_a_bad_protocol_gives_all_mistakes_and_3(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('based_on = "balint-45"\ntitel = "x"\n[change.storry]\nminutes = 3\n')
-    result = call("protocols", "check", str(file))
+    result = call("protocols", "check", str(file), "balint-46")
     assert result.returncode == 3
+    assert "Error (protocol): " in result.stderr
+    assert "Error (protocol-unknown): " in result.stderr
     assert "line 2" in result.stderr
     assert "line 3" in result.stderr
     assert 'Did you mean "story"?' in result.stderr
@@ -140,6 +143,32 @@ def test_no_microphone_gives_4_and_says_what_to_do() -> None:
     assert result.returncode == 4
     assert "--timer-only" in result.stderr
     assert call("devices", **no_sound()).returncode == 4
+    listed = call("devices", "--json", **no_sound())
+    assert (listed.returncode, json.loads(listed.stdout)["error"]["code"]) == (4, "no-microphone")
+
+
+def test_no_speaker_gives_4_where_one_was_asked_for() -> None:
+    named = call("run", "--timer-only", "--begin-after", "0", "--speaker", "Jabra", **no_sound())
+    assert (named.returncode, "no-speaker" in named.stderr) == (4, True), named.stderr
+    spoken = call("rehearse", "--speak", **no_sound())
+    assert (spoken.returncode, "no-speaker" in spoken.stderr) == (4, True), spoken.stderr
+    assert "says:" not in spoken.stderr
+
+
+def test_timer_only_asks_for_no_microphone_and_for_nothing_by_voice(tmp_path: Path) -> None:
+    file = tmp_path / "short.toml"
+    file.write_text(
+        'title = "Short"\ndescription = ""\nlanguage = "en-gb"\ngoodbye = ""\n'
+        '[[phase]]\nname = "all"\ntitle = "All"\nminutes = 0.05\nfloor = "everyone"\n'
+        'announcement = "Hello. {listening} {opt_out}"\n'
+    )
+    arguments = ("run", "--timer-only", "--begin-after", "0", "--no-display", "--protocol", str(file))
+    result = call(*arguments, **no_sound(), XDG_STATE_HOME=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert "There is no microphone" in result.stderr
+    assert "says: Hello. I only keep the time, and I tell no voices apart.\n" in result.stderr
+    assert "commands" not in result.stderr
+    assert "x microphone" not in " ".join(result.stderr.split())
 
 
 def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
@@ -181,6 +210,13 @@ def test_doctor_names_what_is_missing() -> None:
     assert findings["microphone"]["hint"]
     assert findings["settings"]["health"] == "good"
     assert result.returncode == 1
+
+
+def test_doctor_tries_the_voice_of_the_protocols_language() -> None:
+    german = {f["what"]: f for f in json.loads(call("doctor", "--json", "-p", "balint-45-de").stdout)}
+    if german["speech"]["health"] == "bad":
+        pytest.skip("this machine has no German voice")
+    assert "German" in german["speech"]["text"]
 
 
 def test_the_reader_of_our_output_may_leave() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.plays import play
 from voice_facilitator import models, resources
 from voice_facilitator.app import doctor, privacy_check
-from voice_facilitator.app.faultlog import FaultLog
+from voice_facilitator.app.faultlog import FaultLog, last_session, read
 from voice_facilitator.display import frame
 from voice_facilitator.session import events as ev
 
@@ -117,3 +117,15 @@ def test_a_report_names_no_folder_and_repeats_nothing_of_the_users_own(
     assert "Jane" not in report
     assert str(tmp_path) not in report
     assert "settings" in report
+
+
+def test_doctor_counts_for_how_long_the_room_was_not_heard(tmp_path: Path) -> None:
+    log = FaultLog(tmp_path / "faults.jsonl")
+    lines = "400 lost microphone\n 410 lost hearing\n 450 recovered microphone\n 460 recovered hearing"
+    for effect in play(f"0 begin\n {lines}\n 480 lost microphone", until=500).effects:
+        log(effect.at, effect)
+    log(490.0, ev.HealthChanged(0, 0, 1.5))
+    log.stopped(500.0)
+    last = last_session(read(tmp_path / "faults.jsonl"))
+    assert last is not None
+    assert last["missed_seconds"] == pytest.approx(60 + 20 + 1.5)

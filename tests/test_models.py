@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import pickle
+import socket
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -108,6 +109,16 @@ def test_goes_on_where_it_was_cut(server: Server, tmp_path: Path) -> None:
     assert server.ranges[0] is None
     assert server.ranges[1] is not None
     assert 200_000 < int(server.ranges[1].removeprefix("bytes=").removesuffix("-")) <= 300_000
+
+
+def test_without_a_network_it_says_so(server: Server, tmp_path: Path) -> None:
+    with socket.socket() as nobody_answers:
+        nobody_answers.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody_answers.getsockname()[1]}/model.zip"
+        with pytest.raises(FacilitatorError, match=r"127\.0\.0\.1 cannot be reached") as caught:
+            fetch(entry(server, url=url), folder=tmp_path)
+    assert caught.value.code == "model-download"
+    assert "on the internet" in caught.value.hint
 
 
 def test_a_wrong_hash_is_refused_and_thrown_away(server: Server, tmp_path: Path) -> None:

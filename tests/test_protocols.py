@@ -178,7 +178,7 @@ text = 7
         'mine.toml: "language" is missing.',
         'mine.toml, line 2: "langauge" is not known here. Did you mean "language"?',
         "mine.toml, line 3: goodbye: {minuts} cannot be filled in; known here: {minutes}, {contacts}, "
-        '{opt_out} (it is "Bye {minuts}.").',
+        '{listening}, {opt_out} (it is "Bye {minuts}.").',
         "mine.toml, line 5: phase.name: use small letters, digits and hyphens only, such as last-word "
         '(it is "Last Word").',
         'mine.toml, line 6: phase.title must not be empty (it is "").',

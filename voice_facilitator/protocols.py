@@ -7,6 +7,7 @@ the sentences of a format are written once.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -302,12 +303,15 @@ def _lacking(file: _WordingFile, reference: _WordingFile) -> list[Mistake]:
     ]
 
 
-def sentences_of(protocol: Protocol, wording: Wording, contacts: tuple[str, ...]) -> list[str]:
+def sentences_of(
+    protocol: Protocol, wording: Wording, contacts: tuple[str, ...], *, timer_only: bool = False
+) -> list[str]:
     """Every sentence a session of this protocol is likely to say, in order, to be rendered at the start."""
-    texts = [wording.fill(p.announcement, seconds=p.seconds, contacts=contacts) for p in protocol.phases]
-    texts += [wording.fill(protocol.goodbye, contacts=contacts)]
+    fill = functools.partial(wording.fill, contacts=contacts, timer_only=timer_only)
+    texts = [fill(phase.announcement, seconds=phase.seconds) for phase in protocol.phases]
+    texts += [fill(protocol.goodbye)]
     texts += [
-        wording.fill(cue.text, seconds=cue.seconds_left, contacts=contacts)
+        fill(cue.text, seconds=cue.seconds_left)
         for phase in protocol.phases
         for cue in phase.cues
         if cue.kind is CueKind.VOICE

@@ -6,13 +6,14 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from voice_facilitator import __version__, models, protocols, settings, soundcard
 from voice_facilitator.app import faultlog
+from voice_facilitator.app.setting_up import speaking_in
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_engine, load_phrases
 from voice_facilitator.resources import user_settings_file
@@ -46,8 +47,8 @@ class Finding:
         return {"what": self.what, "health": self.health.value, "text": self.text, "hint": self.hint}
 
 
-def examine(settings_file: Path | None = None) -> Iterator[Finding]:
-    """Everything in turn; each finding comes as soon as it is known."""
+def examine(settings_file: Path | None = None, protocol: str | None = None) -> Iterator[Finding]:
+    """Everything in turn; each finding comes as soon as it is known. protocol: instead of the one set."""
     yield Finding(
         "program", Health.GOOD, f"voice-facilitator {__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}",
@@ -56,11 +57,19 @@ def examine(settings_file: Path | None = None) -> Iterator[Finding]:
     yield finding
     if chosen is None:
         return
-    yield _checked("protocol", lambda: protocols.load(chosen.session.protocol).title)
+    name = protocol or chosen.session.protocol
+    language = chosen.speaking.language
+    try:
+        loaded = protocols.load(name)
+    except FacilitatorError as error:
+        yield _bad("protocol", error)
+    else:
+        yield Finding("protocol", Health.GOOD, loaded.title)
+        language = loaded.language
     yield _microphone(chosen)
     yield _speaker(chosen)
-    yield _speech(chosen)
-    yield _commands(chosen)
+    yield _speech(chosen, language)
+    yield _commands(chosen, language)
     yield from _models()
     if (last := _last_session_of(faultlog.read())) is not None:
         yield last
@@ -81,8 +90,9 @@ def _last_session_of(log: list[dict[str, Any]]) -> Finding | None:
         return None
     lost, restarts = Counter(last["lost"]), last["restarts"]
     text = (
-        f"{last['day']}: {lost.total()} faults, {restarts} restarts of our processes, "
-        f"{last['dropped']} dropped from full queues, {last['missed_seconds']:g} s not heard"
+        f"{last['day']}: faults {lost.total()}, restarts of our processes {restarts}, "
+        f"dropped from full queues {last['dropped']}, seconds in which the room was not heard "
+        f"{last['missed_seconds']:.0f}"
     )
     parts = ", ".join(f"{number} x {part}" for part, number in lost.items())
     well = not lost and not restarts and not last["dropped"]
@@ -116,9 +126,9 @@ def _speaker(chosen: Settings) -> Finding:
     )
 
 
-def _commands(chosen: Settings) -> Finding:
+def _commands(chosen: Settings, language: str) -> Finding:
+    setup = CommandSetup(chosen.commands, language)
     try:
-        setup = CommandSetup(chosen.commands, protocols.load(chosen.session.protocol).language)
         choice = choose(setup)
         if choice is None:
             text = "none, as the settings want it; the keys do everything"
@@ -126,7 +136,8 @@ def _commands(chosen: Settings) -> Finding:
         phrases = load_phrases(setup)
         engine = load_engine(choice, phrases)
     except FacilitatorError as error:
-        return _bad("spoken commands", error, "The keys do everything.")
+        hint = f"The keys do everything. {error.hint}".strip()
+        return replace(_bad("spoken commands", error), hint=hint)
     text = f'{choice.name} listens for {phrases.title} ("{phrases.prefix} ..."): {choice.how_good}'
     never = sorted(engine.unknown_words(phrases))
     hint = f"It cannot hear: {', '.join(never)}." if never else ""
@@ -137,10 +148,12 @@ def _device(device: soundcard.Device) -> str:
     return f"{device.name} ({device.rate} Hz, {device.host_api})"
 
 
-def _speech(chosen: Settings) -> Finding:
+def _speech(chosen: Settings, language: str) -> Finding:
     def speaks() -> str:
-        seconds = Pyttsx3Engine(chosen.speaking).render("Two minutes left.").seconds
-        voice = listing.chosen(chosen.speaking)
+        speaking = speaking_in(chosen.speaking, language)
+        sentence = protocols.load_phrases(language)["setup.test-sentence"]
+        seconds = Pyttsx3Engine(speaking).render(sentence).seconds
+        voice = listing.chosen(speaking)
         return f"{voice.name if voice else 'default voice'}, rendered {seconds:.1f} s of speech"
 
     return _checked("speech", speaks, "Without it a session chimes and shows.")

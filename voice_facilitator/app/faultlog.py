@@ -26,6 +26,7 @@ FIELDS: dict[str, dict[str, type]] = {
     "error": {"t": float, "code": str, "times": int},
     "ended": {"t": float, "reason": str},
 }
+_EARS = (ev.Part.MICROPHONE.value, ev.Part.HEARING.value)
 _MOST_LINES = 400  # some sessions' worth; older lines go first
 _MOST_OF_ONE = 200  # a part that flaps all session long must not fill it
 
@@ -40,6 +41,7 @@ class FaultLog:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or log_path()
         self._written = 0
+        self._ended = False
         kept = read(self._path)[-_MOST_LINES:]
         begin = _line(
             "session",
@@ -66,6 +68,7 @@ class FaultLog:
                 }
                 self._write(_line("counted", t=round(float(t), 1), **counted))
             case ev.Ended(reason=reason):
+                self._ended = True
                 self._write(_line("ended", t=round(float(t), 1), reason=reason))
             case _:
                 pass
@@ -73,6 +76,11 @@ class FaultLog:
     def error(self, t: Seconds, code: str, times: int) -> None:
         """An error with this code has happened so often by now."""
         self._write(_line("error", t=round(float(t), 1), code=code, times=times))
+
+    def stopped(self, t: Seconds) -> None:
+        """The program goes; a session that was under way ends here."""
+        if not self._ended:
+            self._write(_line("ended", t=round(float(t), 1), reason="stopped"))
 
     def _write(self, entry: dict[str, Any]) -> None:
         if self._written >= _MOST_OF_ONE:
@@ -108,7 +116,10 @@ def _understood(entry: dict[str, Any]) -> bool:
 
 
 def last_session(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What the last session in the log counted; None where there was none."""
+    """What the last session in the log counted; None where there was none.
+
+    `missed_seconds`: of the room, be it that blocks of sound were dropped or that nothing listened.
+    """
     begins = [index for index, entry in enumerate(entries) if entry["what"] == "session"]
     if not begins:
         return None
@@ -117,5 +128,23 @@ def last_session(entries: list[dict[str, Any]]) -> dict[str, Any] | None:
     for entry in session:
         if entry["what"] == "counted":
             counted = {name: entry[name] for name in counted}
+    counted["missed_seconds"] += _deaf_seconds(session)
     lost = [entry["part"] for entry in session if entry["what"] == "part" and entry["lost"] is True]
     return {"day": session[0]["day"], "lost": lost, **counted}
+
+
+def _deaf_seconds(session: list[dict[str, Any]]) -> Seconds:
+    """For how long the microphone or what hears was lost; at the longest up to the last line."""
+    lost: set[str] = set()
+    deaf = since = now = 0.0
+    for entry in session:
+        now = entry.get("t", now)
+        if entry["what"] != "part" or entry["part"] not in _EARS:
+            continue
+        if entry["lost"]:
+            since = since if lost else now
+            lost.add(entry["part"])
+        elif entry["part"] in lost:
+            lost.remove(entry["part"])
+            deaf += 0.0 if lost else now - since
+    return deaf + (now - since if lost else 0.0)

@@ -75,6 +75,7 @@ class LiveSession:
         on_progress: Callable[[int, int], None] = lambda _done, _total: None,
         begin_after_seconds: Seconds | None = None,
         timer_only: bool = False,
+        hears: bool = True,
         resume_file: ResumeFile | None = None,
         resumed_at: Seconds | None = None,
         fault_log: FaultLog | None = None,
@@ -86,6 +87,7 @@ class LiveSession:
 
         sentences: what will be said as planned, rendered before the room is listened to.
         begin_after_seconds: begin by itself this long after the room is first heard; None waits for people.
+        hears: false on a machine without a microphone, where there is nothing to fail or to come back.
         resume_file: is kept up to date, and gone when the session has ended or is stopped by a person.
         resumed_at: the session's own time now, of a session that goes on after a power cut.
         """
@@ -108,7 +110,7 @@ class LiveSession:
         self._prepared = threading.Event()  # enough is rendered to begin
         self._begin_after = begin_after_seconds
         self._begin_at: Seconds | None = None
-        self._timer_only = timer_only
+        self._timer_only, self._hears = timer_only, hears
         self._resume_file = resume_file
         self._resumes = resumed_at is not None
         self._keys = keys
@@ -160,7 +162,8 @@ class LiveSession:
         self._speaking.start(self._sentences, self._progress)
         if not self._resumes:  # then people wait already
             self._prepared.wait(_PREPARE_SECONDS)
-        self._hearing.start()
+        if self._hears:
+            self._hearing.start()
         self._screen.start()
         if self._keys:
             reader = KeyReader(self.key, interrupt_main)
@@ -182,6 +185,8 @@ class LiveSession:
                 stack.callback(self._resume_file.close, keep=keep_resume_file)
                 if keep_resume_file:
                     self._follow(at_once=True)
+            if self._faults is not None:
+                stack.callback(self._faults.stopped, self._now())
             stack.callback(self._speaking.close)
             stack.callback(self._hearing.stop)
             stack.callback(self._screen.stop)
@@ -245,7 +250,8 @@ class LiveSession:
         view = self._session.view()
         if self._begin_after is None or view.mode != "not-started":
             return
-        ready = view.who is not None or Part.MICROPHONE in view.lost or now > _READY_SECONDS
+        heard = view.who is not None or Part.MICROPHONE in view.lost
+        ready = heard or not self._hears or now > _READY_SECONDS
         if self._begin_at is None and ready:
             self._begin_at = now + self._begin_after
         if self._begin_at is not None and now >= self._begin_at:

@@ -8,8 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
+from voice_facilitator import soundcard
 from voice_facilitator.app.report import clock
-from voice_facilitator.app.setting_up import wording_of
+from voice_facilitator.app.setting_up import speaking_in, wording_of
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
@@ -62,34 +63,41 @@ def show(found: list[Line], protocol: Protocol, console: Console) -> None:
         if line.phase != before:
             console.print(f"\n{titles[line.phase]}", style="bold", highlight=False)
         before = line.phase
-        mark = {"voice": "says", "chime": "chimes", "screen": "shows"}[line.kind]
-        console.print(f"  {clock(line.at):>5}  {mark}: {line.text}", highlight=False, markup=False)
+        _print(line, console)
 
 
-def speak(found: list[Line], settings: Settings, console: Console) -> ExitCode:
-    """Say them one after the other over the speaker. Raises FacilitatorError when nothing can be heard."""
+def _print(line: Line, console: Console) -> None:
+    mark = {"voice": "says", "chime": "chimes", "screen": "shows"}[line.kind]
+    console.print(f"  {clock(line.at):>5}  {mark}: {line.text}", highlight=False, markup=False)
+
+
+def speak(found: list[Line], protocol: Protocol, settings: Settings, console: Console) -> ExitCode:
+    """Say them one after the other over the speaker.
+
+    Raises FacilitatorError `no-speaker` or `no-portaudio` before anything is said, `rehearsal-unheard` at the
+    first that cannot be heard.
+    """
+    soundcard.find(settings.speaking.speaker, "output")
     events: queue.Queue[ev.Input] = queue.Queue()
-    speaking = SpeakingProcess(settings.speaking, events.put)
+    speaking = SpeakingProcess(speaking_in(settings.speaking, protocol.language), events.put)
     spoken = [line for line in found if line.kind != CueKind.SCREEN.value]
     with console.status("Preparing the voice ..."):
         speaking.start([line.text for line in spoken if line.kind == CueKind.VOICE.value])
-    failed = False
     try:
         for number, line in enumerate(spoken, start=1):
-            console.print(f"  {clock(line.at):>5}  {line.text}", highlight=False, markup=False)
+            _print(line, console)
             voice = line.kind == CueKind.VOICE.value
             speaking.say(number, line.text, chime=True, voice=voice)
             outcome = _outcome(events, number)
-            failed = failed or outcome is ev.Outcome.FAILED or (voice and outcome is ev.Outcome.CHIMED)
+            if outcome is ev.Outcome.FAILED or (voice and outcome is ev.Outcome.CHIMED):
+                raise FacilitatorError(
+                    "rehearsal-unheard",
+                    "This could not be said.",
+                    "Run: voice-facilitator doctor",
+                    exit_code=ExitCode.NO_ENGINE,
+                )
     finally:
         speaking.close()
-    if failed:
-        raise FacilitatorError(
-            "rehearsal-unheard",
-            "Not everything could be said.",
-            "Run: voice-facilitator doctor",
-            exit_code=ExitCode.NO_ENGINE,
-        )
     return ExitCode.OK
 
 

@@ -55,8 +55,9 @@ class Report:
                 self._announcements += 1
             case ev.Degraded() if item.lost:
                 self._faults[item.part.value] += 1
-            case ev.Ended() | ev.Done(
-                action=ev.Action.NEXT | ev.Action.END | ev.Action.YES, undo_until=float()
+            case (
+                ev.Ended()
+                | ev.Done(action=ev.Action.NEXT | ev.Action.END | ev.Action.YES, undo_until=float())
             ):
                 self.close(t)  # the goodbye, and the time in which the end can be taken back, are in no part
                 self._over = True

@@ -12,7 +12,7 @@ import typer
 
 from voice_facilitator import __version__
 from voice_facilitator.cli import catalogue, machine, sessions
-from voice_facilitator.cli.options import say
+from voice_facilitator.cli.options import say_error
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.interrupts import LEAVING, heeded, raising
 from voice_facilitator.resources import ONE_THREAD
@@ -51,9 +51,7 @@ def main() -> None:
 def _fail(error: FacilitatorError) -> NoReturn:
     if "--json" in sys.argv:
         print(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
-    say(f"Error ({error.code}): {error.message}", style="bold")
-    if error.hint:
-        say(error.hint)
+    say_error(error)
     sys.exit(error.exit_code)
 
 

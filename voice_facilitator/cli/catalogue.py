@@ -15,6 +15,7 @@ from voice_facilitator.cli.options import (
     JsonOption,
     print_json,
     say,
+    say_error,
 )
 from voice_facilitator.errors import ExitCode, FacilitatorError
 
@@ -82,8 +83,7 @@ def protocols_check(files: Annotated[list[str], typer.Argument(help="Names or fi
         try:
             found = reader.load(file)
         except FacilitatorError as error:
-            say(error.message)
-            say(error.hint)
+            say_error(error)
             code = error.exit_code
         else:
             print(f"{file}: good, {len(found.phases)} phases, {found.seconds / 60:g} minutes")

@@ -37,11 +37,11 @@ def devices(as_json: JsonOption = False) -> int:
     from voice_facilitator import soundcard
 
     found = soundcard.devices()
+    if not found:
+        soundcard.find("", "input")  # says what is missing and what to do
     if as_json:
         print_json([dataclasses.asdict(device) for device in found])
         return ExitCode.OK
-    if not found:
-        soundcard.find("", "input")  # says what is missing and what to do
     table = Table("Name", "Direction", "Rate", "Channels", "Default", "System")
     for device in found:
         default = "default" if device.is_default else ""
@@ -145,6 +145,7 @@ def try_commands(
 
 @app.command()
 def doctor(
+    protocol: ProtocolOption = None,
     settings_file: SettingsOption = None,
     privacy: Annotated[
         bool, typer.Option("--privacy", help="Try out what protects the group on this machine.")
@@ -161,7 +162,11 @@ def doctor(
 
     findings = []
     marks = {Health.GOOD: "good", Health.NOTE: "note", Health.BAD: "BAD "}
-    looks = privacy_check.examine() if privacy else chain(examine(settings_file), privacy_check.in_short())
+    looks = (
+        privacy_check.examine()
+        if privacy
+        else chain(examine(settings_file, protocol), privacy_check.in_short())
+    )
     for finding in looks:
         findings.append(finding)
         if not as_json and not report:

@@ -40,6 +40,13 @@ def say(text: str, *, style: str | None = None) -> None:
     STDERR.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def say_error(error: FacilitatorError) -> None:
+    """The form of every error: its code, what is wrong, and what to do."""
+    say(f"Error ({error.code}): {error.message}", style="bold")
+    if error.hint:
+        say(error.hint)
+
+
 def print_json(data: Any) -> None:
     print(json.dumps(data, ensure_ascii=False, indent=2))
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from voice_facilitator.cli.beginning import all_there, choice, has_microphone, interrupted, named_are_there
 from voice_facilitator.cli.options import (
     STDERR,
     STDOUT,
@@ -25,7 +26,7 @@ from voice_facilitator.cli.options import (
     say,
     settings_with,
 )
-from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.errors import ExitCode
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
 # help, version and shell completion answer at once.
@@ -93,50 +94,44 @@ def run(
     options = DisplayOptions(display, browser and there_is_a_desktop(), port, shared)
     page_is_opened = display and (options.browser or not browser or shared is not None)
     with single_session():
-        cut = _interrupted(settings, resume)
+        cut = interrupted(settings, resume)
+        chosen = choice(settings, cut, protocol, minutes, timer_only)
+        if cut is None:
+            named_are_there(microphone, speaker)
         if cut is None and begin_after is None and not sys.stdin.isatty() and not page_is_opened:
             raise typer.BadParameter("there is no keyboard here to begin with: give --begin-after SECONDS.")
         # Where a page is what people have before them, they set up there.
         by_page = options.browser or shared is not None or not sys.stdin.isatty()
-        sets_up = by_page and begin_after is None and audio is None if setup is None else setup
-        wishes = _Wishes(
-            protocol, minutes, audio, begin_after, timer_only, sets_up and display and cut is None
-        )
-        return _hold(settings, cut, wishes, options, events)
+        by_itself = cut is not None or begin_after is not None or audio is not None
+        sets_up = by_page and not by_itself if setup is None else setup and cut is None
+        if setup is None and display and browser and not by_page and not by_itself:
+            say("There is no desktop here, so the set-up page is left out; --setup serves it.")
+        return _hold(chosen, cut, _Wishes(audio, begin_after, sets_up and display), options, events)
 
 
 @dataclass(frozen=True)
 class _Wishes:
-    """What the command line says about the session itself."""
+    """What the command line says about how the session is held."""
 
-    protocol: str | None
-    minutes: int | None
     audio: Path | None
     begin_after: float | None
-    timer_only: bool
     sets_up: bool
 
 
-def _hold(settings: Any, cut: Any, wishes: _Wishes, options: Any, events: Path | None) -> int:
+def _hold(chosen: Any, cut: Any, wishes: _Wishes, options: Any, events: Path | None) -> int:
     """A new session, or (`cut`) the rest of an interrupted one."""
-    from voice_facilitator import protocols as protocol_files
     from voice_facilitator.app.live import ShutDown, interrupts
     from voice_facilitator.app.room_display import Keyboard, room_display
-    from voice_facilitator.app.stages import Chosen, SetupStage
+    from voice_facilitator.app.stages import SetupStage
     from voice_facilitator.display.keys import terminal_restored
 
-    name = cut.protocol_name if cut else wishes.protocol or settings.session.protocol
-    format_ = cut.protocol if cut else protocol_files.load(name)
-    if wishes.minutes is not None and not cut:
-        format_ = protocol_files.with_minutes(format_, wishes.minutes)
-    chosen = Chosen(name, format_, settings, wishes.timer_only)
     if not cut and not wishes.sets_up:
-        _all_there(chosen, wishes)
+        all_there(chosen, wishes.audio)
     with (
         event_log(events) as sinks,
         interrupts(),
         terminal_restored(),
-        room_display(options, format_.language, say) as server,
+        room_display(options, chosen.protocol.language, say) as server,
     ):
         keyboard = Keyboard()
         if wishes.sets_up and server is not None:
@@ -167,7 +162,12 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
     source: File | Microphone = Microphone(settings.hearing.microphone)
     if wishes.audio is not None:
         source = File(wishes.audio, paced=True)
-    commands = commands_of(settings, format_, say)
+    hears = not chosen.timer_only or cut is not None or wishes.audio is not None or has_microphone()
+    if not hears:
+        say(
+            "There is no microphone: every part ends by the clock, and only keys and buttons are listened to."
+        )
+    commands = commands_of(settings, format_, say) if hears else None
     if commands is not None and commands.choice is not None:
         say(f"{commands.choice.name} listens for spoken commands: {commands.choice.how_good}.")
     report = Report(format_)
@@ -184,10 +184,12 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
                 format_,
                 wording_of(settings, format_),
                 tuple(settings.session.support_contacts),
+                timer_only=chosen.timer_only,
             ),
             on_progress=on_progress,
             begin_after_seconds=wishes.begin_after,
             timer_only=chosen.timer_only,
+            hears=hears,
             keys=False,
             resume_file=ResumeFile(chosen.protocol_name, minutes=other_length),
             fault_log=FaultLog(),
@@ -206,56 +208,6 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
             summary.run()
     say("Nothing was kept: no sound, no voices, no words.")
     return code
-
-
-def _interrupted(settings: Any, wanted: bool | None) -> Any:
-    """The session to go on with, or None; whoever is there is asked."""
-    from voice_facilitator.app import resume
-
-    found = resume.find(settings, time.time())
-    if found is None:
-        if wanted:
-            say("No session was cut off that could go on: a new one begins.")
-        return None
-    say(found.in_words(time.time()))
-    if wanted is None and sys.stdin.isatty():
-        wanted = _yes("Go on with it? (y/n)")
-    elif wanted is None:
-        say("A new one begins; with --resume the other would have gone on.")
-    if wanted and not found.is_over(time.time()):  # people may have thought about it for long
-        return found
-    resume.remove()
-    return None
-
-
-def _yes(question: str) -> bool:
-    """One key for an answer: y, space or enter; n."""
-    import readchar
-
-    say(question)
-    while True:
-        key = readchar.readkey().lower()
-        if key in ("y", " ", "\r", "\n"):
-            return True
-        if key == "n":
-            return False
-
-
-def _all_there(chosen: Any, wishes: _Wishes) -> None:
-    """Says what is missing while the one who started the program still stands at the keyboard."""
-    from voice_facilitator import soundcard
-    from voice_facilitator.hearing.voice_model import load_voice_model
-
-    if chosen.timer_only:
-        return
-    load_voice_model(chosen.settings.hearing)
-    if wishes.audio is not None:
-        return
-    try:
-        soundcard.find(chosen.settings.hearing.microphone, "input")
-    except FacilitatorError as error:
-        error.hint += " To only keep the time: voice-facilitator run --timer-only"
-        raise
 
 
 @app.command()
@@ -336,6 +288,6 @@ def rehearse(
         print_json([line.as_dict() for line in found])
         return ExitCode.OK
     if speak:
-        return rehearsal.speak(found, settings, STDERR)
+        return rehearsal.speak(found, format_, settings, STDERR)
     rehearsal.show(found, format_, STDOUT)
     return ExitCode.OK

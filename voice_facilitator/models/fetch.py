@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.models.convert import ge2e_arrays, npz_bytes, read_checkpoint
@@ -155,7 +156,14 @@ def _download(entry: ModelEntry, partial: Path, progress: Progress) -> None:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     what = f"downloading {entry.name}"
     try:
-        with requests.get(entry.url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+        answer = requests.get(entry.url, headers=headers, stream=True, timeout=_TIMEOUT)
+    except requests.RequestException as error:
+        raise _failed(
+            "model-download", f"{urlsplit(entry.url).hostname} cannot be reached.",
+            "Is this computer on the internet? It is needed for this one command only.",
+        ) from error  # fmt: skip
+    try:
+        with answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # all of it is here already
             answer.raise_for_status()

@@ -302,7 +302,9 @@ class Core:
 
     def fill(self, text: str, *, seconds: Seconds = 0.0) -> str:
         """Fill the gaps a protocol's sentence may have."""
-        return self.wording.fill(text, seconds=seconds, contacts=self.contacts)
+        return self.wording.fill(
+            text, seconds=seconds, contacts=self.contacts, timer_only=self.state.timer_only
+        )
 
 
 def longest(text: str) -> Seconds:

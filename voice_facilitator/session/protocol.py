@@ -121,12 +121,24 @@ class Wording:
         """The sentence for `key` with its gaps filled. Raises KeyError for a key the file lacks."""
         return self.sentences[key].format(prefix=self.prefix, **values)
 
-    def fill(self, text: str, *, seconds: Seconds = 0.0, contacts: tuple[str, ...] = ()) -> str:
-        """A protocol's sentence on one line, with `{minutes}`, `{contacts}` and `{opt_out}` filled in."""
-        gaps = {"minutes": self.minutes(seconds), "contacts": "", "opt_out": ""}
+    def fill(
+        self,
+        text: str,
+        *,
+        seconds: Seconds = 0.0,
+        contacts: tuple[str, ...] = (),
+        timer_only: bool = False,
+    ) -> str:
+        """A protocol's sentence on one line, its gaps (`{minutes}`, `{contacts}`, ...) filled in.
+
+        timer_only: nobody's voice is listened for, so nobody is told that it is, or how to have it stopped.
+        """
+        gaps = {"minutes": self.minutes(seconds), "contacts": "", "opt_out": "", "listening": ""}
         if contacts:
             gaps["contacts"] = self.say("contacts", contacts="; ".join(contacts))
-        if "{opt_out}" in text:
+        if "{listening}" in text:
+            gaps["listening"] = self.say("listening.timer-only" if timer_only else "listening")
+        if "{opt_out}" in text and not timer_only:
             by_voice = ".voice" if self.timer_only else ""
             gaps["opt_out"] = self.say(f"opt-out{by_voice}", timer_only=self.timer_only)
         return " ".join(text.format(**gaps).split())

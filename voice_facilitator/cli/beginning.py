@@ -1,0 +1,100 @@
+"""Before a live session: what to go on with, what was chosen, and whether all of it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from voice_facilitator.cli.options import say
+from voice_facilitator.errors import FacilitatorError
+
+# Heavy parts (NumPy, pydantic, the sound system) are imported by the functions that need them, so that
+# help, version and shell completion answer at once.
+# ruff: noqa: PLC0415
+
+
+def choice(settings: Any, cut: Any, protocol: str | None, minutes: int | None, timer_only: bool) -> Any:
+    """What the command line and the settings choose; an interrupted session goes on as it was."""
+    from voice_facilitator import protocols as protocol_files
+    from voice_facilitator.app.stages import Chosen
+
+    if cut is not None:
+        return Chosen(cut.protocol_name, cut.protocol, settings, timer_only)
+    name = protocol or settings.session.protocol
+    format_ = protocol_files.load(name)
+    if minutes is not None:
+        format_ = protocol_files.with_minutes(format_, minutes)
+    return Chosen(name, format_, settings, timer_only)
+
+
+def interrupted(settings: Any, wanted: bool | None) -> Any:
+    """The session to go on with, or None; whoever is there is asked."""
+    from voice_facilitator.app import resume
+
+    found = resume.find(settings, time.time())
+    if found is None:
+        if wanted:
+            say("No session was cut off that could go on: a new one begins.")
+        return None
+    say(found.in_words(time.time()))
+    if wanted is None and sys.stdin.isatty():
+        wanted = _yes("Go on with it? (y/n)")
+    elif wanted is None:
+        say("A new one begins; with --resume the other would have gone on.")
+    if wanted and not found.is_over(time.time()):  # people may have thought about it for long
+        return found
+    resume.remove()
+    return None
+
+
+def _yes(question: str) -> bool:
+    """One key for an answer: y, space or enter; n."""
+    import readchar
+
+    say(question)
+    while True:
+        key = readchar.readkey().lower()
+        if key in ("y", " ", "\r", "\n"):
+            return True
+        if key == "n":
+            return False
+
+
+def named_are_there(microphone: str | None, speaker: str | None) -> None:
+    """A name that is mistyped on the command line is said at once. Raises FacilitatorError."""
+    from voice_facilitator import soundcard
+
+    if microphone:
+        soundcard.find(microphone, "input")
+    if speaker:
+        soundcard.find(speaker, "output")
+
+
+def all_there(chosen: Any, audio: Path | None) -> None:
+    """Says what is missing while the one who started the program still stands at the keyboard."""
+    from voice_facilitator import soundcard
+    from voice_facilitator.hearing.voice_model import load_voice_model
+
+    if chosen.settings.speaking.speaker:  # without a name it may be silent: everything is shown as well
+        soundcard.find(chosen.settings.speaking.speaker, "output")
+    if chosen.timer_only:
+        return
+    load_voice_model(chosen.settings.hearing)
+    if audio is not None:
+        return
+    try:
+        soundcard.find(chosen.settings.hearing.microphone, "input")
+    except FacilitatorError as error:
+        error.hint += " To only keep the time: voice-facilitator run --timer-only"
+        raise
+
+
+def has_microphone() -> bool:
+    from voice_facilitator import soundcard
+
+    with contextlib.suppress(FacilitatorError):
+        return any(device.direction == "input" for device in soundcard.devices())
+    return False
