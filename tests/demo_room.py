@@ -14,6 +14,7 @@ import soundfile
 from voice_facilitator import models, protocols
 from voice_facilitator.app import demo_room
 from voice_facilitator.app.demo_room import RATE, DemoRoom
+from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.session.protocol import Protocol
 from voice_facilitator.settings import Settings, load_settings
 
@@ -43,6 +44,14 @@ def as_wav(path: Path, rate: int = RATE) -> Path:
         ).astype(np.float32)
     soundfile.write(path, samples, rate, subtype="PCM_16")
     return path
+
+
+def story(seconds: float) -> Floats:
+    """The beginning of the presenter's story, float32 [n] at 16 kHz, without a long pause."""
+    phases = room().protocol.phases
+    before = sum(phase.seconds for phase in phases[: room().protocol.index("story")])
+    begin = demo_room._LEAD_SECONDS + before + 4.5
+    return room().samples[int(begin * RATE) :][: int(seconds * RATE)]
 
 
 def impatient(settings: Settings | None = None) -> Settings:

@@ -216,13 +216,7 @@ def start(folder: Path, before: list[str], module: str) -> Running:
 
 def story() -> np.ndarray[Any, np.dtype[np.int16]]:
     """The presenter's story out of the demo's room, int16 at 16 kHz, without a pause."""
-    room = demo_room.room()
-    begin = demo_room.demo_room._LEAD_SECONDS
-    for phase in room.protocol.phases:
-        if phase.name == "story":
-            break
-        begin += phase.seconds
-    sound = room.samples[int((begin + 4.5) * 16_000) :][: 16 * 16_000]
+    sound = demo_room.story(16.0)
     frames = sound[: len(sound) // 320 * 320].reshape(-1, 320)
     level = np.sqrt(np.mean(frames**2, axis=1))
     return (np.clip(frames[level > 0.1 * level.max()].ravel(), -1, 1) * 32767).astype(np.int16)

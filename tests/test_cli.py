@@ -43,6 +43,19 @@ def test_version_and_help() -> None:
     assert "demo" in call("--help").stdout
 
 
+def test_the_shell_completes_names() -> None:
+    program = "import sys; sys.argv[0] = 'voice-facilitator'; from voice_facilitator.cli import main; main()"
+
+    def completed(*words: str) -> list[str]:
+        asked = {"COMP_WORDS": " ".join(("voice-facilitator", *words)), "COMP_CWORD": str(len(words))}
+        environment = {**os.environ, **asked, "_VOICE_FACILITATOR_COMPLETE": "complete_bash"}
+        return subprocess.check_output([sys.executable, "-c", program], text=True, env=environment).split()
+
+    assert completed("run", "--protocol", "balint-6") == ["balint-60", "balint-60-de"]
+    assert completed("models", "fetch", "ge2e") == ["ge2e", "ge2e-room"]
+    assert completed("rehearse", "./mine") == [], "files are the shell's own business"
+
+
 def test_a_wrong_command_line_ends_with_2() -> None:
     assert call("demi").returncode == 2
     assert call("replay").returncode == 2

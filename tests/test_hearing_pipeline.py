@@ -6,6 +6,7 @@ import gc
 import io
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ RATE = 16_000
 DIM = 32
 
 STORY = Listen(0.0, enrol=True, learn_others=False, decide=False)
+NEXT_STORY = replace(STORY, new_presenter=True)
 ROUND = Listen(0.0, enrol=False, learn_others=True, decide=False)
 DISCUSSION = Listen(0.0, enrol=False, learn_others=False, decide=True)
 LAST_WORD = Listen(0.0, enrol=False, learn_others=False, decide=False)
@@ -284,7 +286,7 @@ def test_without_a_round_it_still_works() -> None:
 def test_a_second_case_has_another_presenter() -> None:
     room = Room()
     room.session()
-    room.hearing.listen(Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True))
+    room.hearing.listen(NEXT_STORY)
     for _ in range(4):
         room.say(2, 8)
         room.say(None, 1)
@@ -325,7 +327,7 @@ def test_a_story_that_others_told_too_is_said_to_be_poor_and_nobody_is_reminded(
 def test_a_word_of_the_others_does_not_spoil_the_story() -> None:
     room = Room()
     room.session()
-    room.hearing.listen(Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True))
+    room.hearing.listen(NEXT_STORY)
     for _ in range(5):
         room.say(0, 8)
         room.say(3, 0.6)

@@ -93,18 +93,6 @@ def short_protocol(grace_seconds: float) -> Protocol:
     return dataclasses.replace(whole, phases=phases)
 
 
-def story(seconds: float) -> np.ndarray:
-    """The presenter's story out of the demo's room, int16 at 16 kHz, without a long pause."""
-    room = demo_room.room()
-    begin = demo_room.demo_room._LEAD_SECONDS
-    for phase in room.protocol.phases:
-        if phase.name == "story":
-            break
-        begin += phase.seconds
-    sound = room.samples[int((begin + 4.5) * 16_000) :][: int(seconds * 16_000)]
-    return (sound * 32767).astype(np.int16)
-
-
 @pytest.fixture(scope="module")
 def run_once(_open_room: VirtualRoom) -> tuple[Diary, RememberingScreen, Heard, list[float], ExitCode]:
     """One session in which the presenter talks past the end of the story."""
@@ -116,7 +104,8 @@ def run_once(_open_room: VirtualRoom) -> tuple[Diary, RememberingScreen, Heard, 
 
             def speak() -> None:
                 time.sleep(3.5)  # after the announcement
-                _open_room.play_into_microphone(story(8.0), 16_000)
+                story = (demo_room.story(8.0) * 32767).astype(np.int16)
+                _open_room.play_into_microphone(story, 16_000)
                 spoken.append(time.monotonic())
 
             threading.Thread(target=speak, daemon=True).start()

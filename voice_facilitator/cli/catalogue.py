@@ -13,7 +13,9 @@ from voice_facilitator.cli.options import (
     STDERR,
     STDOUT,
     JsonOption,
+    model_names,
     print_json,
+    protocol_names,
     say,
     say_error,
 )
@@ -49,7 +51,10 @@ def protocols_list(as_json: JsonOption = False) -> int:
 
 
 @protocols.command("show")
-def protocols_show(name: str, as_json: JsonOption = False) -> int:
+def protocols_show(
+    name: Annotated[str, typer.Argument(help="Name or file.", autocompletion=protocol_names)],
+    as_json: JsonOption = False,
+) -> int:
     """The phases of one protocol, with minutes, floor and what they are for."""
     from voice_facilitator import protocols as files
 
@@ -74,7 +79,9 @@ def protocols_show(name: str, as_json: JsonOption = False) -> int:
 
 
 @protocols.command("check")
-def protocols_check(files: Annotated[list[str], typer.Argument(help="Names or files.")]) -> int:
+def protocols_check(
+    files: Annotated[list[str], typer.Argument(help="Names or files.", autocompletion=protocol_names)],
+) -> int:
     """Check protocols and report every mistake at once."""
     from voice_facilitator import protocols as reader
 
@@ -124,7 +131,10 @@ def models_list(as_json: JsonOption = False) -> int:
 
 @models.command("fetch")
 def models_fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="Models; the needed ones otherwise.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Models; the needed ones otherwise.", autocompletion=model_names),
+    ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Take a model whose publisher names no hash.")
     ] = False,

@@ -63,7 +63,7 @@ def voices(
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """The voices of this machine; --say lets you listen to one."""
+    """The voices that can make the announcements; --say lets you listen to one."""
     from voice_facilitator.speaking import listing
 
     settings = settings_with(settings_file, speaker=speaker).speaking

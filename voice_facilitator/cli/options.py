@@ -22,13 +22,33 @@ from voice_facilitator.errors import ExitCode, FacilitatorError
 STDERR = Console(stderr=True)
 STDOUT = Console()
 
+
+def protocol_names() -> list[str]:
+    """For shell completion, which offers files by itself where none of these fits."""
+    from voice_facilitator import protocols
+
+    return protocols.names()
+
+
+def model_names() -> list[str]:
+    """For shell completion."""
+    from voice_facilitator import models
+
+    return [entry.name for entry in models.load_manifest().model]
+
+
 SettingsOption = Annotated[
     Path | None, typer.Option("--settings", help="Your settings file instead of the usual one.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 ProtocolOption = Annotated[
     str | None,
-    typer.Option("--protocol", "-p", help="Name or file of a protocol; the one in the settings otherwise."),
+    typer.Option(
+        "--protocol",
+        "-p",
+        help="Name or file of a protocol; the one in the settings otherwise.",
+        autocompletion=protocol_names,
+    ),
 ]
 EventsOption = Annotated[
     Path | None, typer.Option("--events", help='Write the event log (JSON lines) here; "-" is stdout.')

@@ -23,6 +23,7 @@ from voice_facilitator.cli.options import (
     event_log,
     print_json,
     progress_bar,
+    protocol_names,
     say,
     settings_with,
 )
@@ -272,7 +273,9 @@ def replay(
 
 @app.command()
 def rehearse(
-    protocol: Annotated[str | None, typer.Argument(help="Name or file of a protocol.")] = None,
+    protocol: Annotated[
+        str | None, typer.Argument(help="Name or file of a protocol.", autocompletion=protocol_names)
+    ] = None,
     speak: Annotated[bool, typer.Option("--speak", help="Say them over the speaker.")] = False,
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,

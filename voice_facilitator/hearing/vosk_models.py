@@ -85,12 +85,8 @@ class VoskEncoder:
                 self._model = vosk.Model(model_path=str(recogniser))
                 self._speaker_model = vosk.SpkModel(str(speaker_model))
         except Exception as error:  # vosk raises bare Exception
-            raise FacilitatorError(
-                "model-damaged",
-                f"Vosk cannot load {speaker_model.name} or {recogniser.name}.",
-                "Fetch both models again.",
-                exit_code=ExitCode.NO_MODEL,
-            ) from error
+            what = f"{speaker_model.name} or {recogniser.name}"
+            raise _damaged(f"Vosk cannot load {what}.", "vosk-spk vosk-small-en-us") from error
         self._vosk: Any = vosk
         _loaded.add(self)
 
@@ -148,7 +144,7 @@ class VoskEngine:
                 self._model = vosk.Model(model_path=str(folder))
             vosk.KaldiRecognizer(self._model, RATE, f'["{_FILLER}"]')  # finds what the model alone does not
         except Exception as error:  # vosk raises bare Exception
-            raise _cannot_load(folder, name) from error
+            raise _damaged(f"Vosk cannot load {folder.name}.", name) from error
         self._vosk: Any = vosk
         _loaded.add(self)
 
@@ -160,7 +156,8 @@ class VoskEngine:
             _check_graph(_first(folder, choices), name)
         words = _first(folder, *_WORD_FILES)
         if not any(line.startswith(f"{_FILLER} ".encode()) for line in words.read_bytes().splitlines()):
-            raise _damaged(words, name)  # without the filler everything would be one of our phrases
+            # Without the filler everything would be one of our phrases.
+            raise _damaged(f"{words} is damaged or cut off.", name)
 
     def unknown_words(self, phrases: Phrases) -> set[str]:
         """See `CommandEngine`."""
@@ -208,16 +205,7 @@ def try_out(folder: Path, name: str) -> None:
     except subprocess.TimeoutExpired:
         good = False
     if not good:
-        raise _cannot_load(folder, name)
-
-
-def _cannot_load(folder: Path, name: str) -> FacilitatorError:
-    return FacilitatorError(
-        "model-damaged",
-        f"Vosk cannot load {folder.name}.",
-        f"Run: voice-facilitator models fetch {name}",
-        exit_code=ExitCode.NO_MODEL,
-    )
+        raise _damaged(f"Vosk cannot load {folder.name}.", name)
 
 
 def _check_graph(path: Path, name: str) -> None:
@@ -237,14 +225,14 @@ def _check_graph(path: Path, name: str) -> None:
     except struct.error:  # too short
         pass
     if not good:
-        raise _damaged(path, name)
+        raise _damaged(f"{path} is damaged or cut off.", name)
 
 
-def _damaged(path: Path, name: str) -> FacilitatorError:
+def _damaged(message: str, names: str) -> FacilitatorError:
     return FacilitatorError(
         "model-damaged",
-        f"{path} is damaged or cut off.",
-        f"Remove the folder and run: voice-facilitator models fetch {name}",
+        message,
+        f"Remove the folder and run: voice-facilitator models fetch {names}",
         exit_code=ExitCode.NO_MODEL,
     )
 
@@ -264,9 +252,4 @@ def check_folder(folder: Path, needed: tuple[tuple[str, ...], ...], name: str) -
         )
     for choices in needed:
         if not any((folder / file).is_file() and (folder / file).stat().st_size for file in choices):
-            raise FacilitatorError(
-                "model-damaged",
-                f"The model in {folder} lacks {choices[0]}.",
-                f"Remove the folder and run: voice-facilitator models fetch {name}",
-                exit_code=ExitCode.NO_MODEL,
-            )
+            raise _damaged(f"The model in {folder} lacks {choices[0]}.", name)
