@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,24 @@ from tests import demo_room
 from tests.virtual_room import VirtualRoom
 
 pytestmark = pytest.mark.room
+
+
+def test_a_silent_demo_makes_no_sound_and_misses_no_speaker(room: VirtualRoom, tmp_path: Path) -> None:
+    demo_room.needs_encoder()
+    demo_room.room()
+    with room.listening() as heard, subprocess.Popen(
+        [sys.executable, "-m", "voice_facilitator", "demo", "--silent"],
+        stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    ) as program:  # fmt: skip
+        assert program.stderr is not None
+        told = iter(program.stderr.readline, "")
+        next(line for line in told if "The story" in line)  # two announcements are over
+        program.send_signal(signal.SIGINT)
+        rest = program.stderr.read()
+    assert program.returncode == 130
+    assert "Faults" not in rest
+    assert heard.stretches() == []
 
 
 def test_the_demo_plays_a_session_and_catches_the_intrusion(room: VirtualRoom, tmp_path: Path) -> None:

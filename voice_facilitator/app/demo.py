@@ -42,9 +42,10 @@ def run(
     Returns FAILED if the presenter's intrusion was not noticed. Raises FacilitatorError (model, voices).
     """
     load_voice_model(settings.hearing)  # before a minute is spent on anything else
-    heard = _speaker_there(settings, console) and not silent
+    heard = not silent and _speaker_there(settings, console)
     wording = protocols.load_wording("en-gb")
-    room = _build(settings, console, wording_length=_announcement_seconds(settings))
+    length = _announcement_seconds(settings)
+    room = _build(settings, console, wording_length=length)
     console.print(
         f"Demo room: {len(set(room.voices))} synthetic voices, {len(room.samples) / RATE:.0f} s. "
         "The first one presents.",
@@ -68,7 +69,7 @@ def run(
     live = LiveSession(
         session,
         lambda put: HearingProcess(Array(room.samples, paced=True), settings.hearing, put),
-        lambda put: SpeakingProcess(settings.speaking, put),
+        lambda put: SpeakingProcess(settings.speaking, put) if heard else _Silence(settings, put, length),
         make_screen(console, protocols.load_phrases(room.protocol.language)),
         [first_sound, report, watcher, *sinks],
         sentences=protocols.sentences_of(room.protocol, wording, ()),
@@ -112,6 +113,40 @@ def _build(settings: Settings, console: Console, *, wording_length: Callable[[st
             status.update(f"Rendering the demo room ... {done} of {total} turns")
 
         return demo_room.build(settings.speaking, wording, wording_length, progress)
+
+
+class _Silence(SpeakingProcess):
+    """Makes no sound, and takes as long for each announcement as saying it would."""
+
+    def __init__(
+        self, settings: Settings, on_event: Callable[[ev.Input], None], length: Callable[[str], Seconds]
+    ) -> None:
+        super().__init__(settings.speaking, on_event)
+        self._tell_session, self._length = on_event, length
+        self._saying: threading.Timer | None = None
+        self._number = 0
+
+    def start(
+        self, texts_to_prepare: list[str], on_progress: Callable[[int, int], None] = lambda *_: None
+    ) -> None:
+        on_progress(len(texts_to_prepare), len(texts_to_prepare))
+
+    def say(self, number: int, text: str, *, chime: bool = True, voice: bool = True) -> None:
+        self._tell_session(ev.AnnouncementStarted(number))
+        over = ev.AnnouncementFinished(number, ev.Outcome.SPOKEN)
+        seconds = self._length(text) if voice else _CHIME_SECONDS
+        self._number, self._saying = number, threading.Timer(seconds, self._tell_session, [over])
+        self._saying.daemon = True
+        self._saying.start()
+
+    def stop(self) -> None:
+        if self._saying is not None:
+            self._saying.cancel()
+            self._tell_session(ev.AnnouncementFinished(self._number, ev.Outcome.STOPPED))
+
+    def close(self) -> None:
+        if self._saying is not None:
+            self._saying.cancel()
 
 
 class _Watcher:

@@ -169,7 +169,7 @@ def _models() -> Iterator[Finding]:
         state = models.state_of(entry)
         what = f"model {entry.name}"
         if state is models.State.MISSING and not entry.default:
-            yield Finding(what, Health.NOTE, f"not here, not needed ({entry.what})")
+            yield Finding(what, Health.NOTE, f"not here; the program does without ({entry.what})")
         elif state in (models.State.GOOD, models.State.UNCHECKED):
             text = f"{entry.what}; in {entry.path().parent}"
             yield Finding(what, Health.GOOD, text, reported=entry.what)
