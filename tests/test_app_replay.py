@@ -19,6 +19,7 @@ from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import FileSource
 from voice_facilitator.hearing.speaker import Reason
 from voice_facilitator.hearing.voice_model import load_voice_model
+from voice_facilitator.session import events as ev
 
 
 def replay(audio: Path, lines: str | None = None, *, explain: bool = False) -> str:
@@ -147,6 +148,13 @@ def test_the_goodbye_and_the_time_to_take_the_end_back_are_in_no_part(timeline: 
     for effect in heard.effects:
         report(effect.at, effect)
     assert sum(phase["seconds"] for phase in report.as_dict()["phases"]) == pytest.approx(seconds)
+
+
+def test_the_part_in_which_the_program_was_stopped_is_counted() -> None:
+    report = Report(plays.protocol())
+    for effect in [*plays.play("0 begin", until=20).effects, ev.Ended(21.0, "stopped")]:
+        report(effect.at, effect)
+    assert [phase["seconds"] for phase in report.as_dict()["phases"]] == [21]
 
 
 def test_a_part_that_was_gone_back_to_stands_once_in_the_summary_with_all_its_time() -> None:

@@ -190,7 +190,7 @@ def test_a_model_that_cannot_hear_the_prefix_is_refused() -> None:
 
 
 def test_german_needs_a_german_model_and_says_which(tmp_path: Path) -> None:
-    with pytest.raises(FacilitatorError, match="keys work") as caught:
+    with pytest.raises(FacilitatorError, match="need a model") as caught:
         choose(CommandSetup(SETTINGS.commands, "de"), tmp_path)
     assert caught.value.code == "model-missing"
     assert "models fetch vosk-small-de" in caught.value.hint

@@ -62,6 +62,12 @@ def test_the_same_phase_goes_on_at_its_minute_and_the_end_stays() -> None:
     assert whole.only("ended") == ["2691 ended planned"], "as without the cut"
 
 
+def test_without_a_microphone_it_waits_for_no_gap() -> None:
+    going = Session.after_cut(cut(400, "1 timer-only"), protocol(), wording(), Policy())
+    heard = play([(410, ev.Restarted(hears=False))], until=700, going=going)
+    assert heard.only("say", "chime") == ["410 say restarted", "670 say questions.start"]
+
+
 def test_one_sentence_says_it_in_a_gap() -> None:
     heard = go_on(cut(400), 410, "411 other\n 414 silence", until=500)
     assert heard.only("say", "chime") == ["415.8 say restarted"]
@@ -374,6 +380,7 @@ def test_who_does_not_want_it_gets_a_new_session_and_a_second_program_is_refused
     second.process.send_signal(signal.SIGTERM)  # the computer shuts down
     assert second.process.wait(LIMIT) == 130
     assert kept_in(tmp_path).exists()
+    assert second.events("ended")[-1]["reason"] == "stopped"
     third = start("--resume", minutes=5)
     assert third.wait_for_phase("first")["reason"] == "restored"
     third.process.send_signal(signal.SIGINT)  # a person ends it

@@ -125,7 +125,7 @@ def test_doctor_counts_for_how_long_the_room_was_not_heard(tmp_path: Path) -> No
     for effect in play(f"0 begin\n {lines}\n 480 lost microphone", until=500).effects:
         log(effect.at, effect)
     log(490.0, ev.HealthChanged(0, 0, 1.5))
-    log.stopped(500.0)
+    log(500.0, ev.Ended(500.0, "stopped"))
     last = last_session(read(tmp_path / "faults.jsonl"))
     assert last is not None
     assert last["missed_seconds"] == pytest.approx(60 + 20 + 1.5)

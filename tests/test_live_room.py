@@ -183,3 +183,4 @@ def test_an_interrupt_ends_politely_and_leaves_no_process(room: VirtualRoom) -> 
         signal.signal(signal.SIGINT, before)
     assert not screen.running
     assert session.processes_left() == []
+    assert diary.when(ev.Ended, reason="stopped")

@@ -41,7 +41,6 @@ class FaultLog:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or log_path()
         self._written = 0
-        self._ended = False
         kept = read(self._path)[-_MOST_LINES:]
         begin = _line(
             "session",
@@ -68,7 +67,6 @@ class FaultLog:
                 }
                 self._write(_line("counted", t=round(float(t), 1), **counted))
             case ev.Ended(reason=reason):
-                self._ended = True
                 self._write(_line("ended", t=round(float(t), 1), reason=reason))
             case _:
                 pass
@@ -76,11 +74,6 @@ class FaultLog:
     def error(self, t: Seconds, code: str, times: int) -> None:
         """An error with this code has happened so often by now."""
         self._write(_line("error", t=round(float(t), 1), code=code, times=times))
-
-    def stopped(self, t: Seconds) -> None:
-        """The program goes; a session that was under way ends here."""
-        if not self._ended:
-            self._write(_line("ended", t=round(float(t), 1), reason="stopped"))
 
     def _write(self, entry: dict[str, Any]) -> None:
         if self._written >= _MOST_OF_ONE:

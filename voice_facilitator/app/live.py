@@ -100,8 +100,8 @@ class LiveSession:
         self._presses = Presses()
         self._faults = fault_log
         everywhere: list[Sink] = [self._presses, self._happened, *sinks, *([fault_log] if fault_log else [])]
-        guarded = [self._guarded(sink) for sink in everywhere]
-        self._conductor = Conductor(session, _Ears(self._hearing), self._speaking, guarded)
+        self._sinks = [self._guarded(sink) for sink in everywhere]
+        self._conductor = Conductor(session, _Ears(self._hearing), self._speaking, self._sinks)
         self._health = ev.HealthChanged(0, 0)
         self._errors: dict[str, int] = {}
         self._screen = screen
@@ -169,8 +169,8 @@ class LiveSession:
             reader = KeyReader(self.key, interrupt_main)
             reader.start()
         if self._resumes:
-            self._conductor.take(ev.Restarted(), self._now())
-        if self._timer_only:
+            self._conductor.take(ev.Restarted(self._hears), self._now())
+        if self._timer_only and not self._session.view().timer_only:
             self._conductor.take(Request(Action.TIMER_ONLY, "option"), self._now())
 
     def _progress(self, done: int, total: int) -> None:
@@ -185,11 +185,15 @@ class LiveSession:
                 stack.callback(self._resume_file.close, keep=keep_resume_file)
                 if keep_resume_file:
                     self._follow(at_once=True)
-            if self._faults is not None:
-                stack.callback(self._faults.stopped, self._now())
+            if not self._session.ended:
+                stack.callback(self._tell_stopped, self._now())
             stack.callback(self._speaking.close)
             stack.callback(self._hearing.stop)
             stack.callback(self._screen.stop)
+
+    def _tell_stopped(self, now: Seconds) -> None:
+        for sink in self._sinks:
+            sink(now, ev.Ended(now, "stopped"))
 
     def _loop(self) -> None:
         while not self._session.ended:

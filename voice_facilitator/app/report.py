@@ -78,6 +78,11 @@ class Report:
                 self._part.heard[self._who] += passed
         self._since = t
 
+    @property
+    def began(self) -> bool:
+        """Whether there is anything to sum up."""
+        return bool(self._parts)
+
     def _held(self) -> list[tuple[str, _Part]]:
         """Names and parts, in the order of the protocol."""
         return [(name, self._parts[name]) for name in self._titles if name in self._parts]

@@ -22,7 +22,7 @@ def commands_of(
     try:
         return command_engines.chosen(setup)
     except FacilitatorError as error:
-        tell(f"{error.message} {error.hint}")
+        tell(f"{error.message} The keys do everything. {error.hint}")
         return None
 
 

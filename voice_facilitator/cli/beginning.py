@@ -22,6 +22,7 @@ def choice(settings: Any, cut: Any, protocol: str | None, minutes: int | None, t
     from voice_facilitator.app.stages import Chosen
 
     if cut is not None:
+        timer_only = timer_only or cut.session.view().timer_only
         return Chosen(cut.protocol_name, cut.protocol, settings, timer_only)
     name = protocol or settings.session.protocol
     format_ = protocol_files.load(name)

@@ -114,7 +114,12 @@ def event_log(path: Path | None) -> Iterator[list[Any]]:
 
 def progress_bar() -> Progress:
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=STDERR, transient=True
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=STDERR,
+        transient=True,
+        disable=not STDERR.is_terminal,  # it would leave an empty line
     )
 
 

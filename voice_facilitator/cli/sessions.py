@@ -163,7 +163,7 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
     source: File | Microphone = Microphone(settings.hearing.microphone)
     if wishes.audio is not None:
         source = File(wishes.audio, paced=True)
-    hears = not chosen.timer_only or cut is not None or wishes.audio is not None or has_microphone()
+    hears = not chosen.timer_only or wishes.audio is not None or has_microphone()
     if not hears:
         say(
             "There is no microphone: every part ends by the clock, and only keys and buttons are listened to."
@@ -200,7 +200,8 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
         if server is not None:
             server.on_press = live.press
         code = live.run()
-    STDERR.print(report.as_table())
+    if report.began:
+        STDERR.print(report.as_table())
     if server is not None and server.hosts and code is ExitCode.OK:
         say("The room page shows this as well. Discard it there, or press any key, to end.")
         summary = SummaryStage(server, report.as_dict())

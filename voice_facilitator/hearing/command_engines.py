@@ -164,7 +164,7 @@ def _no_engine_for(language: str) -> FacilitatorError:
     hint = f"Run: voice-facilitator models fetch {names[0]}" if names else ""
     return FacilitatorError(
         "model-missing",
-        f'Commands spoken in the language "{language}" need a model that is not here; keys work.',
+        f'Commands spoken in the language "{language}" need a model that is not here.',
         hint,
         exit_code=ExitCode.NO_MODEL,
     )

@@ -191,7 +191,12 @@ class HealthChanged(Input):
 
 @dataclass(frozen=True, slots=True)
 class Restarted(Input):
-    """The program is there again after a power cut; nothing fell due since the last event."""
+    """The program is there again after a power cut; nothing fell due since the last event.
+
+    hears: false where nothing listens any more, on a machine without a microphone.
+    """
+
+    hears: bool = True
 
 
 # ---------------------------------------------------------------- effects
@@ -306,7 +311,7 @@ class Degraded(Effect):
 
 @dataclass(frozen=True, slots=True)
 class Ended(Effect):
-    reason: str  # "planned" or "request"
+    reason: str  # "planned" or "request"; told by others "audio" (it is over) or "stopped" (the program is)
 
 
 def as_plain(effect: Effect) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def whole(kept: dict[str, Any]) -> dict[str, Any]:
     return {**to_plain(State()), **kept}
 
 
-def restarted(core: Core, now: Seconds) -> None:
+def restarted(core: Core, now: Seconds, *, hears: bool = True) -> None:
     """Go on at `now` with a session that stood still since its last moment."""
     state, plan, phase = core.state, core.state.plan, core.phase
     cut = state.now
@@ -48,7 +48,8 @@ def restarted(core: Core, now: Seconds) -> None:
         core.show(core.wording.say("restarted.paused"))
     if core.mode != states.RUNNING or phase is None:
         return
-    state.who = ev.SpeakerState.UNSURE  # somebody may be speaking, until we have heard otherwise
+    # Somebody may be speaking, until we have heard otherwise.
+    state.who = ev.SpeakerState.UNSURE if hears else None
     elapsed, session_ends = cut - plan.phase_started, plan.session_ends
     rest = [replace(phase, seconds=max(0.0, plan.phase_ends - cut)), *core.later_phases()]
     lengths = squeeze(rest, session_ends - now)

@@ -109,7 +109,7 @@ class Session:
         core.effects = []
         now = max(now, core.state.now)
         if isinstance(event, ev.Restarted):
-            resume.restarted(core, now)
+            resume.restarted(core, now, hears=event.hears)
         else:
             due.advance(core, now)
             self._take_in(event)
