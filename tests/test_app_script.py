@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.plenty import tries
 from voice_facilitator import protocols
 from voice_facilitator.app import script
 from voice_facilitator.checked_toml import FileMistakes
@@ -50,7 +51,7 @@ def test_every_mistake_is_reported_with_its_line() -> None:
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=200, derandomize=True, deadline=None)
+@tries(200)
 def test_any_text_is_a_script_or_a_named_error(text: str) -> None:
     try:
         entries = script.parse(text, PROTOCOL, "s.jsonl")
@@ -66,7 +67,7 @@ def test_any_text_is_a_script_or_a_named_error(text: str) -> None:
         st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([*Action, "story"]),
     )
 )
-@settings(max_examples=300, derandomize=True, deadline=None)
+@tries(300)
 def test_any_object_is_an_entry_or_a_named_error(data: dict[str, object]) -> None:
     import json
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.display_stage import Stage
+from tests.plenty import tries
 from voice_facilitator.display.access import Access, RateLimit, Role, host_allowed
 from voice_facilitator.display.routes import Limits
 from voice_facilitator.display.server import RoomServer
@@ -310,10 +311,7 @@ def test_what_is_not_there(stage: Stage, method: str, path: str, status: int) ->
     assert json.loads(answer.read())["error"]["code"]
 
 
-@settings(
-    max_examples=60, derandomize=True, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+@tries(60)
 @given(
     data=st.one_of(
         st.binary(max_size=300),
@@ -365,7 +363,7 @@ def test_haste_is_answered_with_429() -> None:
         server.stop()
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@tries(300)
 @given(st.text(max_size=40))
 def test_only_our_own_names_are_answered_to(host_header: str) -> None:
     allowed = host_allowed(host_header, frozenset({"127.0.0.1", "localhost"}), 8123)

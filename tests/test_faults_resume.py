@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plays import Heard, event, play, protocol, session, wording
+from tests.plenty import tries
 from voice_facilitator import protocols
 from voice_facilitator.app import resume
 from voice_facilitator.app.resume import ResumeFile, single_session
@@ -208,7 +209,7 @@ def test_a_disk_that_cannot_be_written_is_counted_and_holds_nothing_up(tmp_path:
     file.close(keep=True)
 
 
-@settings(max_examples=100, deadline=None)
+@tries(100)
 @given(
     st.binary(max_size=400)
     | st.recursive(

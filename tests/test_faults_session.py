@@ -22,6 +22,16 @@ def test_what_mends_itself_at_once_is_shown_and_not_said() -> None:
     assert len(heard.only("show", after=399, before=405)) == 2
 
 
+def test_a_pause_at_the_end_of_the_waiting_is_waited_for() -> None:
+    """It neither is a gap yet, in which it could be said, nor does anybody speak, so that it would chime."""
+    lost = "0 begin\n 390 other\n 400 lost voice-model\n"
+    assert play(f"{lost} 414 silence", until=430).only("say", "chime", after=399) == [
+        "415.8 say lost.voice-model"
+    ]
+    talks_on = play(f"{lost} 414 silence\n 415.3 other", until=430)
+    assert talks_on.only("say", "chime", after=399) == ["415.3 chime lost.voice-model"]
+
+
 def test_a_microphone_that_takes_the_hearing_with_it_is_one_fault() -> None:
     heard = play(
         """

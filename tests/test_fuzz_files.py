@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.plenty import tries
 from voice_facilitator import models, protocols
 from voice_facilitator.app import doctor, faultlog, script
 from voice_facilitator.errors import FacilitatorError
@@ -25,12 +25,6 @@ from voice_facilitator.hearing.voice_model import Cohort
 from voice_facilitator.models.convert import read_checkpoint
 from voice_facilitator.settings import load_settings
 
-often = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")),  # thousands when somebody has the time
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 slips = st.lists(
     st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 60)), min_size=1, max_size=4
 )
@@ -78,7 +72,7 @@ def hear(path: Path) -> None:
         source.close()
 
 
-@often
+@tries(60)
 @given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda rest: b"RIFF" + rest))
 def test_any_bytes_as_sound(file: Path, content: bytes) -> None:
     file.write_bytes(content)
@@ -88,7 +82,7 @@ def test_any_bytes_as_sound(file: Path, content: bytes) -> None:
         assert error.code.startswith("audio-")
 
 
-@often
+@tries(60)
 @given(st.sampled_from(sorted(SOUNDS)), slips)
 def test_a_damaged_recording(file: Path, kind: str, changes: list[tuple[float, bytes, int]]) -> None:
     file.write_bytes(slipped(SOUNDS[kind], changes))
@@ -98,7 +92,7 @@ def test_a_damaged_recording(file: Path, kind: str, changes: list[tuple[float, b
         assert error.code.startswith("audio-")
 
 
-@often
+@tries(60)
 @given(st.binary(max_size=300) | slips.map(lambda changes: slipped(ARCHIVE, changes)))
 def test_any_bytes_as_a_model(file: Path, content: bytes) -> None:
     for load, ending in ((Ge2eEncoder.load, ".npz"), (Ge2eEncoder.load, ".onnx"), (Cohort.load, ".npz")):
@@ -110,7 +104,7 @@ def test_any_bytes_as_a_model(file: Path, content: bytes) -> None:
             assert error.code in ("model-damaged", "model-missing")
 
 
-@often
+@tries(60)
 @example(b"\x8e\x00\x00\x00\x00\x00\x00\x00\x01")  # claims to hold more bytes than there is memory
 @given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda rest: b"\x80\x02" + rest + b"."))
 def test_any_bytes_as_a_checkpoint(content: bytes) -> None:
@@ -120,7 +114,7 @@ def test_any_bytes_as_a_checkpoint(content: bytes) -> None:
         assert error.code.startswith("model-")
 
 
-@often
+@tries(60)
 @given(st.binary(max_size=300))
 def test_any_bytes_as_settings_script_or_manifest(file: Path, content: bytes) -> None:
     file.write_bytes(content)
@@ -133,7 +127,7 @@ def test_any_bytes_as_settings_script_or_manifest(file: Path, content: bytes) ->
             assert error.hint
 
 
-@often
+@tries(60)
 @given(
     st.binary(max_size=200)
     | st.lists(

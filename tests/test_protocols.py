@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plays import wording
+from tests.plenty import tries
 from voice_facilitator import protocols
 from voice_facilitator.checked_toml import FileMistakes, did_you_mean
 from voice_facilitator.errors import ExitCode, FacilitatorError
@@ -20,12 +21,6 @@ from voice_facilitator.resources import shipped
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Elasticity, Protocol
 
-plays_often = settings(
-    max_examples=150,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
 GOOD = """
 title = "Mine"
 language = "en-gb"
@@ -354,13 +349,13 @@ def _refused_or_usable(text: str, folder: Path) -> None:
         assert protocols.sentences_of(found, wording(), ("x",)) is not None
 
 
-@settings(plays_often, max_examples=250)
+@tries(250)
 @given(st.dictionaries(keys, values, max_size=6))
 def test_any_data_is_a_protocol_or_a_list_of_mistakes(tmp_path: Path, data: dict[str, Any]) -> None:
     _refused_or_usable("\n".join(f"{key} = {as_toml(value)}" for key, value in data.items()), tmp_path)
 
 
-@settings(plays_often, max_examples=250)
+@tries(250)
 @given(top=changes, phase=changes, cue=changes, based=st.booleans())
 def test_a_good_protocol_with_anything_changed(
     tmp_path: Path, top: dict[str, Any], phase: dict[str, Any], cue: dict[str, Any], based: bool
@@ -375,21 +370,21 @@ def test_a_good_protocol_with_anything_changed(
     _refused_or_usable("\n".join(f"{key} = {as_toml(value)}" for key, value in data.items()), tmp_path)
 
 
-@plays_often
+@tries(150)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_at_all(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(FacilitatorError):
         load(tmp_path, content)
 
 
-@settings(plays_often, max_examples=250)
+@tries(250)
 @given(at=st.integers(min_value=0, max_value=6000), cut=st.integers(min_value=0, max_value=40), put=letters)
 def test_a_shipped_file_with_a_slip_of_the_keyboard(tmp_path: Path, at: int, cut: int, put: str) -> None:
     text = shipped("config", "protocols", "balint-45.toml").read_text(encoding="utf-8")
     _refused_or_usable(text[:at] + put + text[at + cut :], tmp_path)
 
 
-@plays_often
+@tries(150)
 @given(letters, st.lists(letters, max_size=30))
 def test_did_you_mean_never_fails(word: str, known: list[str]) -> None:
     assert isinstance(did_you_mean(word, known), str)

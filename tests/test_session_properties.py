@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.plays import Timed, protocol, wording
+from tests.plenty import tries
 from voice_facilitator.session import Policy, Protocol, Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Cue, CueKind, Elasticity, Phase
-
-PLAYS = int(os.environ.get("PLAYS", "60"))  # thousands when somebody has the time
-plays_often = settings(
-    max_examples=PLAYS,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 
 # ------------------------------------------------------------ what may happen
 
@@ -429,14 +421,14 @@ def watched(play: Play) -> Watch:
     return watch
 
 
-@settings(plays_often, max_examples=3 * PLAYS)
+@tries(180)
 @given(plays())
 def test_a_session_keeps_its_manners_whatever_happens(play: Play) -> None:
     """Announcements, reminders, cues, consent, refusals, times and lengths: see `Watch`."""
     watched(play)
 
 
-@settings(plays_often, max_examples=2 * PLAYS)
+@tries(120)
 @given(plays(), st.lists(st.floats(min_value=0, max_value=6000), max_size=60))
 def test_one_long_step_is_the_same_as_many_short_ones(play: Play, looks: list[float]) -> None:
     once, often = play.session(), play.session()
@@ -456,7 +448,7 @@ def test_one_long_step_is_the_same_as_many_short_ones(play: Play, looks: list[fl
     assert once.snapshot() == often.snapshot()
 
 
-@plays_often
+@tries(60)
 @given(plays(), st.data())
 def test_a_restored_session_goes_on_as_the_original(play: Play, data: st.DataObject) -> None:
     original = play.session()
@@ -471,7 +463,7 @@ def test_a_restored_session_goes_on_as_the_original(play: Play, data: st.DataObj
         assert restored.snapshot() == original.snapshot()
 
 
-@plays_often
+@tries(60)
 @given(plays())
 def test_every_session_ends_when_nobody_asks_for_anything_any_more(play: Play) -> None:
     watch = watched(play)
@@ -487,7 +479,7 @@ def test_every_session_ends_when_nobody_asks_for_anything_any_more(play: Play) -
     assert watch.ended <= planned_end + graces + 200
 
 
-@settings(plays_often, max_examples=PLAYS // 2)  # 45 to 90 minutes each
+@tries(30)  # 45 to 90 minutes each
 @given(plays(st.builds(lambda step, happened: [(step, happened)], steps, nothing_asked), most=80))
 def test_the_shipped_sessions_end_on_time_whatever_is_heard(play: Play) -> None:
     if play.protocol.name == "made-up":
@@ -509,7 +501,7 @@ damage = st.recursive(
 )
 
 
-@settings(plays_often, max_examples=3 * PLAYS)
+@tries(180)
 @given(plays(most=12), damage, st.data())
 def test_damaged_resume_data_is_refused_or_can_be_gone_on_with(
     play: Play, value: object, data: st.DataObject
@@ -555,7 +547,7 @@ def test_a_time_that_is_none_is_refused(now: float) -> None:
         Session(protocol(), wording(), Policy()).handle(ev.Tick(), now)
 
 
-@plays_often
+@tries(60)
 @given(st.floats(max_value=0) | st.just(float("nan")) | st.just(float("inf")))
 def test_a_request_for_no_time_at_all_cannot_be_made(seconds: float) -> None:
     with pytest.raises(ValueError, match="positive"):

@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.plenty import tries
 from tests.test_protocols import as_toml, values
 from voice_facilitator import protocols
 from voice_facilitator.checked_toml import FileMistakes
@@ -16,13 +17,6 @@ from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped
 from voice_facilitator.session import Policy
 from voice_facilitator.settings import Settings, load_settings
-
-plays_often = settings(
-    max_examples=300,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
 
 
 def load(folder: Path, text: str) -> Settings:
@@ -115,7 +109,7 @@ def changed_settings(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
-@settings(plays_often, max_examples=250)
+@tries(250)
 @given(changed_settings() | st.text(max_size=80))
 def test_any_file_gives_settings_or_a_list_of_mistakes(tmp_path: Path, text: str) -> None:
     try:

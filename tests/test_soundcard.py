@@ -68,6 +68,27 @@ def test_microphone_gives_blocks_until_closed(room: VirtualRoom) -> None:
     assert np.count_nonzero(np.abs(heard.astype(int)) > 500) > 10_000
 
 
+def test_a_microphone_that_takes_only_its_own_rate_gives_that(
+    room: VirtualRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As raw ALSA devices do. The sound server would take any rate, so the refusal is ours."""
+    sounddevice = pytest.importorskip("sounddevice")
+
+    class Stubborn(sounddevice.RawInputStream):  # type: ignore[misc]
+        def __init__(self, **options: object) -> None:
+            if options["samplerate"] != 48_000:
+                raise sounddevice.PortAudioError("Invalid sample rate", -9997)
+            super().__init__(**options)
+
+    monkeypatch.setattr(sounddevice, "RawInputStream", Stubborn)
+    blocks: list[bytes] = []
+    stream = soundcard.open_input(room.microphone, keeping(blocks), lambda: None)
+    _wait_for(lambda: len(blocks) > 5)
+    assert stream.rate == 48_000
+    assert stream.close(5)
+    assert {len(block) for block in blocks} == {2 * 960}
+
+
 def test_lost_microphone_is_told_and_found_again(room: VirtualRoom) -> None:
     blocks: list[bytes] = []
     finished = threading.Event()

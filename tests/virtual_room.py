@@ -256,6 +256,12 @@ class VirtualRoom:
         self._pactl("set-default-source", MICROPHONE)
         self.hurt = False
 
+    def plug_camera(self) -> None:
+        """Another microphone, which hears the same; the server may put it in the place of the first."""
+        self.hurt = True
+        self._pactl("load-module", "module-remap-source", "source_name=camera", f"master={_FEED}.monitor")
+        self._pactl("set-default-source", "camera")
+
     def _unplug(self, argument: str) -> None:
         self.hurt = True
         modules = subprocess.run(

@@ -82,7 +82,12 @@ class Allow:
     actions: frozenset[Action]
 
 
-Control = Listen | Forget | Gate | Allow | Stop
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The sound server has put another source in the place of the microphone."""
+
+
+Control = Listen | Forget | Gate | Allow | Moved | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +248,8 @@ def _until_stopped(audio: AudioSource, inbox: _Inbox, hearing: Hearing) -> Itera
         forgotten = inbox.apply(hearing)
         if forgotten and isinstance(audio, MicrophoneSource):
             audio.renew()
+        if inbox.take_moved() and isinstance(audio, MicrophoneSource):
+            audio.moved()
         if inbox.stopped:
             return
         if not forgotten:  # else it was heard before
@@ -283,6 +290,7 @@ class _Inbox:
         self._queue: queue.Queue[Control] = queue.Queue(256)
         self._pipe = pipe
         self.stopped = False
+        self._moved = False
         threading.Thread(target=self._run, name="hearing-inbox", daemon=True).start()
 
     def _run(self) -> None:
@@ -306,9 +314,16 @@ class _Inbox:
                     hearing.gate(closed)
                 case Allow(actions):
                     hearing.allow(actions)
+                case Moved():
+                    self._moved = True
                 case Stop():
                     self.stopped = True
         return forgotten
+
+    def take_moved(self) -> bool:
+        """Whether the microphone was replaced since this was last asked."""
+        moved, self._moved = self._moved, False
+        return moved
 
 
 def _give_up_rights(source: Source) -> None:

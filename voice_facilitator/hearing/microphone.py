@@ -278,6 +278,12 @@ class MicrophoneSource:
         self._attempts = 1  # that is: with a fresh look, which closes the old connection
         self._lost_at = self._next_attempt = self._clock()
 
+    def moved(self) -> None:
+        """What is heard now is another source: the microphone is lost until it can be opened by its name."""
+        if self._stream is not None:
+            self._lose(self._clock())
+            self._forget_sound()
+
     def close(self) -> None:
         """See `AudioSource`."""
         self._closed = True

@@ -19,8 +19,9 @@ from typing import Any
 
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import child
-from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Source, Stop
+from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Moved, Source, Stop
 from voice_facilitator.hearing.command_engines import CommandSetup, chosen
+from voice_facilitator.hearing.moves import MoveWatch
 from voice_facilitator.interrupts import deaf_to_interrupts
 from voice_facilitator.privacy.memory import wiping_allocator
 from voice_facilitator.resources import ONE_THREAD
@@ -97,6 +98,7 @@ class HearingProcess:
         self._controls: Connection | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._moves = MoveWatch(lambda: self.pid, self._moved)
         self._ready = threading.Event()
         self._over = False
         self._lost: set[Part] = set()  # as the children told
@@ -124,6 +126,8 @@ class HearingProcess:
             child.make_source(self._source, self._settings).close()
         self._thread = threading.Thread(target=self._supervise, name="hearing", daemon=True)
         self._thread.start()
+        if isinstance(self._source, Microphone):
+            self._moves.start()
 
     def wait_ready(self, seconds: float = _START_SECONDS) -> bool:
         """True as soon as the child has given its first sign of life."""
@@ -159,6 +163,7 @@ class HearingProcess:
         if process is not None:
             process.join(limit_seconds)
         self._kill()
+        self._moves.stop()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(limit_seconds)
@@ -273,6 +278,10 @@ class HearingProcess:
                     self._on_end()
             case _:
                 self.counters.refused_messages += 1
+
+    def _moved(self) -> None:
+        with self._lock:
+            self._pass_on(Moved())
 
     def _tell(self, event: Input) -> None:
         if not self._stopping.is_set():

@@ -140,11 +140,16 @@ def _waiting_moment(core: Core) -> Moment | None:
         return None
     pending = core.state.waiting[0]
     gap = core.gap_after(pending.due, holds_silence=pending.holds_silence)
-    if gap is not None and not (pending.holds_silence and gap > pending.grace_until):
+    if gap is not None and (not pending.holds_silence or gap <= _latest_gap(core, pending)):
         return gap, lambda: _give(core)
     if pending.late is Late.SAY and not pending.chime:
         return None  # chimed already, now it only waits for the next gap
     return pending.grace_until, lambda: _give_late(core)
+
+
+def _latest_gap(core: Core, pending: Pending) -> Seconds:
+    """Of a pause that has begun within the grace, a fault awaits the gap: it would go untold otherwise."""
+    return pending.grace_until + (core.policy.gap_seconds if pending.fault else 0.0)
 
 
 def _give(core: Core) -> None:
