@@ -8,6 +8,7 @@ source that process listens to. Nothing of the sound comes along.
 from __future__ import annotations
 
 import contextlib
+import ctypes.util
 import sys
 import threading
 from collections.abc import Callable
@@ -64,10 +65,16 @@ class MoveWatch:
 def _pulsectl() -> Any:
     if sys.platform != "linux":
         return None
+    # It looks for PulseAudio's library in a way that starts a compiler, which writes files; without an answer
+    # it takes the usual name.
+    find = ctypes.util.find_library
+    ctypes.util.find_library = lambda name: None if name == "libpulse" else find(name)
     try:
-        import pulsectl  # noqa: PLC0415  # see below
-    except Exception:  # noqa: BLE001  # not installed, or PulseAudio's own library is missing
+        import pulsectl  # noqa: PLC0415  # see above
+    except Exception:  # noqa: BLE001  # not installed, or PulseAudio's library is missing
         return None
+    finally:
+        ctypes.util.find_library = find
     return pulsectl
 
 
