@@ -266,7 +266,11 @@ def _known_sentences() -> re.Pattern[str]:
         chosen = protocol(name)
         texts.append(chosen.goodbye)
         for phase in chosen.phases:
-            texts += [phase.announcement, *(cue.text for cue in phase.cues)]
+            texts += [
+                phase.announcement.replace("{listening}", wording().sentences[key])
+                for key in ("listening", "listening.timer-only")
+            ]
+            texts += [cue.text for cue in phase.cues]
     patterns = {
         ".{0,80}".join(re.escape(" ".join(part.split())) for part in re.split(r"\s*\{\w+\}\s*", text))
         for text in texts
