@@ -509,6 +509,15 @@ def test_next_in_the_close_ends_the_session() -> None:
 # ------------------------------------------------------------ consent
 
 
+def test_a_session_that_is_timer_only_from_the_start_says_so_in_the_welcome() -> None:
+    heard = play([(0.0, ev.Request(ev.Action.TIMER_ONLY, ev.OPTION)), (1.0, event("begin"))], until=30)
+    assert heard.only("show") == [], "nothing was learnt, so nothing is deleted"
+    (welcome,) = heard.texts("welcome.start")
+    assert "I only keep the time, and I tell no voices apart." in welcome
+    assert "I listen" not in welcome
+    assert "press T" not in welcome
+
+
 def test_timer_only_is_for_good() -> None:
     heard = in_discussion(
         """

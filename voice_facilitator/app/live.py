@@ -171,7 +171,7 @@ class LiveSession:
         if self._resumes:
             self._conductor.take(ev.Restarted(self._hears), self._now())
         if self._timer_only and not self._session.view().timer_only:
-            self._conductor.take(Request(Action.TIMER_ONLY, "option"), self._now())
+            self._conductor.take(Request(Action.TIMER_ONLY, ev.OPTION), self._now())
 
     def _progress(self, done: int, total: int) -> None:
         self._on_progress(done, total)
@@ -260,7 +260,7 @@ class LiveSession:
             self._begin_at = now + self._begin_after
         if self._begin_at is not None and now >= self._begin_at:
             self._begin_after = None  # who takes it back wants to begin by hand
-            self._conductor.take(Request(Action.BEGIN, "option"), now)
+            self._conductor.take(Request(Action.BEGIN, ev.OPTION), now)
 
     def _take_next(self, now: Seconds) -> None:
         moment = self._session.next_moment()

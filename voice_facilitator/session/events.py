@@ -14,6 +14,7 @@ from typing import Any
 Seconds = float
 
 VOICE = "voice"  # source of requests that were heard
+OPTION = "option"  # source of what the command line asks for
 
 
 class SpeakerState(StrEnum):

@@ -233,7 +233,8 @@ def _timer_only(core: Core, request: ev.Request) -> None:
     core.emit(ev.Forget(state.now, for_good=True))
     core.listen()
     if core.mode == states.NOT_STARTED:
-        core.show(core.wording.say("timer-only"))
+        if request.source != ev.OPTION:  # nobody was ever listened for, so nothing "is deleted"
+            core.show(core.wording.say("timer-only"))
     else:
         core.answer("timer-only", core.wording.say("timer-only"))
 
