@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -223,6 +224,27 @@ def test_doctor_names_what_is_missing() -> None:
     assert findings["microphone"]["hint"]
     assert findings["settings"]["health"] == "good"
     assert result.returncode == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such terminal")
+def test_who_presses_space_without_a_microphone_is_told_what_stands_in_the_way(tmp_path: Path) -> None:
+    import pty
+
+    environment = {**os.environ, **no_sound(), "XDG_STATE_HOME": str(tmp_path)}
+    keyboard, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "voice_facilitator", "run", "--setup", "--no-browser"],
+        stdin=terminal, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
+    ) as program:  # fmt: skip
+        assert program.stderr is not None
+        told = iter(program.stderr.readline, "")
+        assert next((line for line in told if "press the space bar" in line), "")
+        os.write(keyboard, b" ")
+        assert next((line for line in told if "There is no microphone" in line), "")
+        program.send_signal(signal.SIGINT)
+    os.close(keyboard)
+    os.close(terminal)
+    assert program.returncode == 130
 
 
 def test_doctor_tries_the_voice_of_the_protocols_language() -> None:

@@ -65,8 +65,12 @@ def spoken_commands(chosen: Chosen) -> dict[str, Any]:
 class SetupStage:
     """Shows and changes the choices until somebody is ready."""
 
-    def __init__(self, server: RoomServer, chosen: Chosen) -> None:
+    def __init__(
+        self, server: RoomServer, chosen: Chosen, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """tell: where somebody at the keyboard reads what stands in the way."""
         self._server = server
+        self._tell = tell
         self._chosen = chosen
         self._minutes = round(chosen.protocol.seconds / 60)
         self._inbox: queue.Queue[Choice | str | ev.Input] = queue.Queue(_INBOX)
@@ -121,7 +125,7 @@ class SetupStage:
         """True when somebody is ready and nothing stands in the way."""
         match item:
             case str():
-                return item in _GO_KEYS and not self._problems()
+                return item in _GO_KEYS and self._goes_by_key()
             case Choice():
                 return self._choose(item)
             case ev.PartLost(Part.MICROPHONE | Part.HEARING):
@@ -135,6 +139,15 @@ class SetupStage:
             case _:
                 pass
         return False
+
+    def _goes_by_key(self) -> bool:
+        if self._problems():  # it may have been plugged in meanwhile
+            self._look()
+            self._listen()
+        phrases = protocols.load_phrases(self._chosen.protocol.language)
+        for problem in self._problems():
+            self._tell(phrases[problem].format(models=", ".join(self._missing_models)))
+        return not self._problems()
 
     def _choose(self, choice: Choice) -> bool:
         settings = self._chosen.settings

@@ -136,7 +136,7 @@ def _hold(chosen: Any, cut: Any, wishes: _Wishes, options: Any, events: Path | N
     ):
         keyboard = Keyboard()
         if wishes.sets_up and server is not None:
-            stage = SetupStage(server, chosen)
+            stage = SetupStage(server, chosen, say)
             keyboard.leads_to(stage.key)
             say("Set up on the room page, or press the space bar to go on without.")
             try:
