@@ -275,6 +275,12 @@ announcement = "Third."
 """
 
 
+def _hears_of_its_terminal() -> None:
+    """Where the tests run under nohup, too."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Program:
     """`run` as a process of its own, without a terminal, a microphone or a speaker."""
 
@@ -293,7 +299,7 @@ class Program:
         self.process = subprocess.Popen(
             [*command, "--events", str(self.log), *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, env=environment,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=_hears_of_its_terminal,
         )  # fmt: skip
 
     def events(self, kind: str) -> list[dict[str, Any]]:
@@ -391,19 +397,28 @@ def test_who_does_not_want_it_gets_a_new_session_and_a_second_program_is_refused
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("seconds_after_log", [0.0, 0.3, 1.1])
+@pytest.mark.parametrize(
+    ("name", "seconds_after_log"),
+    [("SIGINT", 0.0), ("SIGINT", 0.3), ("SIGINT", 1.1), ("SIGTERM", 0.0), ("SIGTERM", 0.2), ("SIGHUP", 0.1)],
+)
 def test_an_interrupt_at_any_moment_ends_it_and_leaves_nothing(
-    start: Callable[..., Program], tmp_path: Path, seconds_after_log: float
+    start: Callable[..., Program], tmp_path: Path, name: str, seconds_after_log: float
 ) -> None:
-    """While it makes itself ready, and after: the whole group of processes gets ctrl-c, as in a terminal."""
+    """While it makes itself ready, and after: the whole group of processes gets ctrl-c, as in a terminal, and
+    gets it once more while the program puts things away."""
     program = start(minutes=5)
     wait_for(program.log.exists)
     with contextlib.suppress(subprocess.TimeoutExpired):
         program.process.wait(seconds_after_log)
-    os.killpg(program.process.pid, signal.SIGINT)
+    os.killpg(program.process.pid, signal.Signals[name])
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.process.wait(0.1)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.process.pid, signal.Signals[name])
     assert program.process.wait(LIMIT) == 130, program.said()
     assert "Traceback" not in program.said()
-    assert not kept_in(tmp_path).exists()
+    if name == "SIGINT":  # a person ended it, and not the computer
+        assert not kept_in(tmp_path).exists()
     wait_for(lambda: not processes_of(program.process.pid))
 
 

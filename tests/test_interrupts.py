@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from voice_facilitator import __version__
-from voice_facilitator.interrupts import held_back, raising
+from voice_facilitator.interrupts import comes_again, held_back, raising
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are held back in the POSIX way")
 BESIDE_PYTHON = Path(sys.executable).parent / "voice-facilitator"
@@ -85,6 +85,26 @@ def test_in_the_middle_of_an_import_it_waits_for_the_end_of_it(
                 time.sleep(0.01)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_lost_where_an_object_goes_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Goes:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
+
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", comes_again)
+    monkeypatch.setattr(sys, "__unraisablehook__", told.append)
+    before = signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Goes()
+            while True:  # the test's own limit ends this
+                time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert told == []
 
 
 def test_held_back_it_comes_afterwards() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 LEAVING = ("SIGTERM", "SIGHUP")  # the computer shuts down; the terminal is closed
 _LATER_SECONDS = 0.05
+_raised: dict[type[BaseException], int] = {}  # and the signal it was raised for
 _holding: list[None] = []  # an entry for each `held_back` that is on
 
 
@@ -28,14 +30,23 @@ def raising(exception: type[BaseException]) -> Callable[[int, FrameType | None],
     def handler(number: int, frame: FrameType | None) -> None:
         while frame is not None:
             if _holding or frame.f_code.co_filename.startswith("<frozen importlib"):
-                again = threading.Timer(_LATER_SECONDS, _send_to_main_thread, [number])
-                again.daemon = True
-                again.start()
+                _send_again(number)
                 return
             frame = frame.f_back
+        _raised[exception] = number
         raise exception
 
     return handler
+
+
+def comes_again(lost: sys.UnraisableHookArgs) -> None:
+    """For `sys.unraisablehook`: what `raising` raised where nobody can catch it, as when an object goes, is
+    sent once more. Anything else is told as always."""
+    number = _raised.pop(lost.exc_type, None)
+    if number is None:
+        sys.__unraisablehook__(lost)
+    else:
+        _send_again(number)
 
 
 @contextlib.contextmanager
@@ -46,6 +57,12 @@ def held_back() -> Iterator[None]:
         yield
     finally:
         _holding.pop()
+
+
+def _send_again(number: int) -> None:
+    again = threading.Timer(_LATER_SECONDS, _send_to_main_thread, [number])
+    again.daemon = True
+    again.start()
 
 
 def _send_to_main_thread(number: int) -> None:

@@ -14,7 +14,7 @@ from voice_facilitator import __version__
 from voice_facilitator.cli import catalogue, machine, sessions
 from voice_facilitator.cli.options import say_error
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.interrupts import LEAVING, heeded, raising
+from voice_facilitator.interrupts import LEAVING, comes_again, heeded, raising
 from voice_facilitator.resources import ONE_THREAD
 
 
@@ -40,6 +40,7 @@ def main() -> None:
     """The entry point: runs a command and turns errors into a message, a hint and an exit code."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
+    sys.unraisablehook = comes_again
     for number in heeded("SIGINT", *LEAVING):
         signal.signal(number, raising(KeyboardInterrupt))
     try:

@@ -85,6 +85,7 @@ def run(
     events: EventsOption = None,
 ) -> int:
     """Hold a live session."""
+    from voice_facilitator.app.live import ShutDown
     from voice_facilitator.app.resume import single_session
     from voice_facilitator.app.room_display import DisplayOptions
     from voice_facilitator.display.access import Role
@@ -94,20 +95,26 @@ def run(
     shared = Role.CONTROL if share_control else Role.VIEW if share else None
     options = DisplayOptions(display, browser and there_is_a_desktop(), port, shared)
     page_is_opened = display and (options.browser or not browser or shared is not None)
-    with single_session():
-        cut = interrupted(settings, resume)
-        chosen = choice(settings, cut, protocol, minutes, timer_only)
-        if cut is None:
-            named_are_there(microphone, speaker)
-        if cut is None and begin_after is None and not sys.stdin.isatty() and not page_is_opened:
-            raise typer.BadParameter("there is no keyboard here to begin with: give --begin-after SECONDS.")
-        # Where a page is what people have before them, they set up there.
-        by_page = options.browser or shared is not None or not sys.stdin.isatty()
-        by_itself = cut is not None or begin_after is not None or audio is not None
-        sets_up = by_page and not by_itself if setup is None else setup and cut is None
-        if setup is None and display and browser and not by_page and not by_itself:
-            say("There is no desktop here, so the set-up page is left out; --setup serves it.")
-        return _hold(chosen, cut, _Wishes(audio, begin_after, sets_up and display), options, events)
+    try:
+        with single_session():
+            cut = interrupted(settings, resume)
+            chosen = choice(settings, cut, protocol, minutes, timer_only)
+            if cut is None:
+                named_are_there(microphone, speaker)
+            if cut is None and begin_after is None and not sys.stdin.isatty() and not page_is_opened:
+                raise typer.BadParameter(
+                    "there is no keyboard here to begin with: give --begin-after SECONDS."
+                )
+            # Where a page is what people have before them, they set up there.
+            by_page = options.browser or shared is not None or not sys.stdin.isatty()
+            by_itself = cut is not None or begin_after is not None or audio is not None
+            sets_up = by_page and not by_itself if setup is None else setup and cut is None
+            if setup is None and display and browser and not by_page and not by_itself:
+                say("There is no desktop here, so the set-up page is left out; --setup serves it.")
+            return _hold(chosen, cut, _Wishes(audio, begin_after, sets_up and display), options, events)
+    except ShutDown:  # before the session began, or when it was over
+        say("Stopped.")
+        return ExitCode.INTERRUPTED
 
 
 @dataclass(frozen=True)
