@@ -16,6 +16,10 @@ from tests.virtual_room import VirtualRoom
 
 # A job in the background is deaf to Ctrl-C, and so would be every program that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(
+    signal, "SIGHUP"
+):  # and under nohup to the end of its terminal; a handler is not inherited, deafness is
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

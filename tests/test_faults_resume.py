@@ -275,12 +275,6 @@ announcement = "Third."
 """
 
 
-def _hears_of_its_terminal() -> None:
-    """Where the tests run under nohup, too."""
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 class Program:
     """`run` as a process of its own, without a terminal, a microphone or a speaker."""
 
@@ -299,7 +293,7 @@ class Program:
         self.process = subprocess.Popen(
             [*command, "--events", str(self.log), *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, env=environment,
-            start_new_session=True, preexec_fn=_hears_of_its_terminal,
+            start_new_session=True,
         )  # fmt: skip
 
     def events(self, kind: str) -> list[dict[str, Any]]:

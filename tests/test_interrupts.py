@@ -61,7 +61,6 @@ def test_whoever_ends_it_and_however_early_or_late_it_never_ends_by_a_signal(
 ) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", _SENT, name, moment, "--version"],
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
         capture_output=True, check=False, text=True, timeout=60,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr.strip()) == outcome
