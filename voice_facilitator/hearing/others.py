@@ -23,6 +23,8 @@ _SMOOTHED = 4  # neighbours on each side in a mean: the windows overlap, so that
 _ALIKE_AGREEING = 2
 _ALIKE_QUANTILE = 0.02  # of the story: next to nothing of it lies lower
 _ALIKE_BELOW = 0.10  # and this far below its median, in cosine: chairs and moods move the presenter less
+_LEAST_TURN = 6  # windows of the round that sound like the presenter's, one after the other
+_TURN_BELOW = 0.03  # cosine; in 26 rounds the presenter's turn was always the closest to the story
 _LEAST_WINDOWS = 12
 _LEAST_RANGE = 1e-3  # no dividing by nothing when presenter and others cannot be told apart
 _ONE_VOICE_BELOW = (
@@ -47,12 +49,20 @@ class Others:
         """The windows held: a view [n, dim], not a copy."""
         return self._rows[: self._held]
 
-    def learn(self, pool: VoiceBank, presenter: Floats, cohort: Cohort | None, same_voice: float) -> None:
-        """Find the others' windows in the pool anew. presenter: [n, dim]. same_voice: as in `Rule`."""
+    def learn(
+        self, pool: VoiceBank, presenter: Floats, cohort: Cohort | None, same_voice: float, in_round: int = 0
+    ) -> None:
+        """Find the others' windows in the pool anew.
+
+        presenter: [n, dim]. same_voice: as in `Rule`. in_round: how many windows of the pool, from the first,
+        are of the round.
+        """
         self.forget()
         if cohort is None or len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
             return
-        found = pool.rows[label_others(pool.rows, presenter, cohort.embeddings, self._apart)]
+        mask = label_others(pool.rows, presenter, cohort.embeddings, self._apart)
+        mask[:in_round] |= _other_turns(pool.rows[:in_round], presenter, mask[:in_round])
+        found = pool.rows[mask]
         found = found[:: 1 + len(found) // _CAPACITY]
         self._held = len(found)
         self._rows[: self._held] = found
@@ -89,6 +99,15 @@ def of_one_voice(rows: Floats) -> Mask:
     """Which windows of the story [n, dim] are of the person who tells most of it."""
     close = smoothed(rows) @ purified_mean(rows)
     return np.asarray(close >= np.median(close) - _ONE_VOICE_BELOW)
+
+
+def closeness_to_itself(rows: Floats) -> float:
+    """Median cosine of a voice's windows [n, dim] to the mean of the half that they do not belong to."""
+    half = len(rows) // 2
+    if half == 0:
+        return 1.0
+    first, second = rows[:half], rows[half:]
+    return float(np.median(np.concatenate([first @ purified_mean(second), second @ purified_mean(first)])))
 
 
 def told_apart(presenter: Floats, others: Floats, cohort: Floats, screen: float) -> tuple[float, float]:
@@ -194,6 +213,26 @@ def label_others(pool: Floats, presenter: Floats, cohort: Floats, apart: Discrim
         others = _agreed(below, _AGREEING)
     apart.forget()
     return others | _agreed(_alike(pool, presenter), _ALIKE_AGREEING)
+
+
+def _other_turns(round_: Floats, presenter: Floats, others: Mask) -> Mask:
+    """Which windows of the round [n, dim] are a turn that sounds like the presenter's and is not.
+
+    Everybody speaks once in it: of several such turns, far from each other, the closest is the presenter's.
+    """
+    found = np.zeros(len(round_), bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], others, [True]]).astype(np.int8)))
+    turns = [(b, e) for b, e in zip(edges[::2], edges[1::2], strict=True) if e - b >= _LEAST_TURN]
+    if len(turns) < 2:
+        return found
+    mean = purified_mean(presenter)
+    close = [float(unit(round_[b:e].mean(axis=0)) @ mean) for b, e in turns]
+    own = int(np.argmax(close))
+    for (b, e), closeness in zip(turns, close, strict=True):
+        apart = b - turns[own][1] if b >= turns[own][1] else turns[own][0] - e
+        if closeness < close[own] - _TURN_BELOW and apart > _BLOCK:
+            found[b:e] = True
+    return found
 
 
 def _alike(pool: Floats, presenter: Floats) -> Mask:

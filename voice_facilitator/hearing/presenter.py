@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.others import Discriminant, Others, of_one_voice, purified_mean, told_apart
+from voice_facilitator.hearing.others import (
+    Discriminant,
+    Others,
+    closeness_to_itself,
+    of_one_voice,
+    purified_mean,
+    told_apart,
+)
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.hearing.voices import VoiceBank
 from voice_facilitator.privacy.memory import private_zeros
@@ -27,10 +34,12 @@ _UPDATE_EVERY = 64
 _READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a voice by
 _OTHER_SPEECH = 0.08  # share of the story's windows; 0.01 at most in clean stories
 _LEAST_OTHERS = 48  # windows (9 s) of others that are enough to try out whether they can be told apart
+_TRIED_AT = 0.61  # of the discriminant's level, which is 1 for the presenter
 _MOST_FALSE = 0.04  # share of the others' windows that may pass for the presenter's; 0 to 0.034 measured
 _LEAST_TOLD = 0.60  # share of the presenter's windows that must be told; 0.93 to 1 measured
 _ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
 _ASSUMED_COHORT = 0.5  # closeness to the cohort when there is none
+_NEARER = 0.05  # cosine: being nearer to the presenter than usual counts no more than this
 _TYPICAL = 40  # windows of the cohort: about as many as ten voices have
 
 
@@ -59,7 +68,9 @@ class PresenterModel:
         self._others = Others(dim)
         self._discriminant = Discriminant(dim)
         self._cohort_closeness = _ASSUMED_COHORT
+        self._story_closeness = 1.0
         self._known = False
+        self._in_round = 0  # windows offered to the pool in the round
         self.everybody_heard = False  # was there a round in which everybody spoke once?
         self.enrolment = Enrolment.NONE
 
@@ -82,6 +93,7 @@ class PresenterModel:
         """A phase that teaches the others' voices is over."""
         if self.enrolment is Enrolment.NONE:  # it came before the story, so it was the round
             self.everybody_heard = self._pool.offered * self._hop >= _ROUND_SECONDS
+            self._in_round = self._pool.offered
         else:
             self.update()
             self._try_out()
@@ -109,8 +121,11 @@ class PresenterModel:
         self._known = True
         if self._cohort is not None:
             story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
+            self._story_closeness = closeness_to_itself(story)
             self._cohort_closeness = float((self._cohort.embeddings @ self._mean).mean())
-            self._others.learn(self._pool, story, self._cohort, self._rule.same_voice)
+            self._others.learn(
+                self._pool, story, self._cohort, self._rule.same_voice, self._pool.held_of(self._in_round)
+            )
             self._discriminant.learn(story, self._others.rows, self._cohort.embeddings)
         if self.enrolment is Enrolment.LEARNING and self.seconds >= _READY_SECONDS:
             self.enrolment = Enrolment.READY
@@ -135,7 +150,7 @@ class PresenterModel:
         ):
             return
         story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
-        told, false = told_apart(story, others, self._cohort.embeddings, self._rule.screen)
+        told, false = told_apart(story, others, self._cohort.embeddings, _TRIED_AT)
         good = told >= _LEAST_TOLD and false <= _MOST_FALSE
         self.enrolment = Enrolment.READY if good else Enrolment.AMBIGUOUS
 
@@ -156,6 +171,8 @@ class PresenterModel:
         )
         if nearest is not None and self.everybody_heard:  # before that, who is not close may just be unheard
             value += rule.margin_weight * (own - nearest - rule.margin)
+        if not self.everybody_heard:  # then only the distance to the story tells a voice like the presenter's
+            value += rule.remote_weight * min(own - self._story_closeness + rule.remote, _NEARER)
         return Score(float(value), own, near, typical, apart)
 
     def _typical(self, row: Floats) -> float:
@@ -177,4 +194,5 @@ class PresenterModel:
         """Overwrite every voice."""
         self.forget_presenter()
         self._pool.forget()
+        self._in_round = 0
         self.everybody_heard = False

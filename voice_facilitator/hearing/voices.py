@@ -27,6 +27,10 @@ class VoiceBank:
         """The embeddings held: a view [n, dim], not a copy."""
         return self._rows[: self._count]
 
+    def held_of(self, offered: int) -> int:
+        """How many of the first `offered` embeddings are still held: the first ones of `rows`."""
+        return min(offered // self._every, self._count)
+
     def add(self, row: Floats) -> None:
         self.offered += 1
         if self.offered % self._every:
