@@ -5,6 +5,8 @@
 Needs the requirements of `../shared/speech`. Renders what is not there yet; the same arguments give the same
 bytes. Casts: `held` takes only the seven voices of LibriSpeech test-other and LJ Speech, which no training
 has seen; `a` and `b` share out all 330 voices. Each line is a session: name, cast, seed, presenter, the rest.
+A, B, H and L came first; D and T add two for each voice with enough speech to present; U was rendered when
+all constants were fixed.
 """
 
 from __future__ import annotations
@@ -44,6 +46,86 @@ H6 held 506 libri-test-other/367  --n-speakers 5 --check-in 6
 LA a 601 ljspeech/LJ              --n-speakers 8 --minutes 40 --intrusions 1,0,0 --check-in 6
 LB b 602 speechocean762/9623      --n-speakers 8 --minutes 40 --intrusions 1,0,0
 LC b 603 libri-test-other/367     --n-speakers 8 --minutes 40 --intrusions 1,0,0 --check-in 6
+D01 a 1000 libri-test-other/1998   --n-speakers 7 --check-in 6
+D02 a 1001 libri-test-other/1998   --n-speakers 6 --same-sex
+D03 a 1002 libri-test-other/2033   --n-speakers 8 --check-in 6
+D04 a 1003 libri-test-other/2033   --n-speakers 7 --same-source
+T01 a 1004 libri-test-other/2414   --n-speakers 5 --check-in 6
+T02 a 1005 libri-test-other/2414   --n-speakers 8
+D05 a 1006 ljspeech/LJ             --n-speakers 9 --check-in 6
+D06 a 1007 ljspeech/LJ             --n-speakers 6
+D07 a 1008 speechocean762/0157     --n-speakers 6
+D08 a 1009 speechocean762/0157     --n-speakers 5 --check-in 6
+T03 a 1010 speechocean762/0813     --n-speakers 6 --same-sex
+T04 a 1011 speechocean762/0813     --n-speakers 9 --check-in 6
+D09 a 1012 speechocean762/2059     --n-speakers 7 --same-source
+D10 a 1013 speechocean762/2059     --n-speakers 7 --check-in 6
+T05 a 1014 speechocean762/2112     --n-speakers 8
+T06 a 1015 speechocean762/2112     --n-speakers 8 --check-in 6
+D11 a 1016 speechocean762/9613     --n-speakers 8 --check-in 6
+D12 a 1017 speechocean762/9613     --n-speakers 7 --same-source
+T07 a 1018 speechocean762/9645     --n-speakers 5 --check-in 6
+T08 a 1019 speechocean762/9645     --n-speakers 8
+D13 a 1020 speechocean762/0960     --n-speakers 9 --check-in 6
+D14 a 1021 speechocean762/0960     --n-speakers 6
+T09 a 1022 speechocean762/1109     --n-speakers 7 --check-in 6
+T10 a 1023 speechocean762/1109     --n-speakers 6 --same-sex
+D15 a 1024 speechocean762/1260     --n-speakers 6 --same-sex
+D16 a 1025 speechocean762/1260     --n-speakers 9 --check-in 6
+T11 a 1026 speechocean762/2016     --n-speakers 7 --same-source
+T12 a 1027 speechocean762/2016     --n-speakers 7 --check-in 6
+D17 a 1028 speechocean762/9609     --n-speakers 8
+D18 a 1029 speechocean762/9609     --n-speakers 8 --check-in 6
+T13 a 1030 speechocean762/9626     --n-speakers 6
+T14 a 1031 speechocean762/9626     --n-speakers 5 --check-in 6
+D19 b 1032 libri-test-other/3331   --n-speakers 5 --check-in 6
+D20 b 1033 libri-test-other/3331   --n-speakers 8
+T15 b 1034 libri-test-other/367    --n-speakers 9 --check-in 6
+T16 b 1035 libri-test-other/367    --n-speakers 6
+D21 b 1036 libri-test-other/3005   --n-speakers 7 --check-in 6
+D22 b 1037 libri-test-other/3005   --n-speakers 6 --same-sex
+D23 b 1038 speechocean762/0563     --n-speakers 8 --check-in 6
+D24 b 1039 speechocean762/0563     --n-speakers 7 --same-source
+T17 b 1040 speechocean762/2031     --n-speakers 7 --same-source
+T18 b 1041 speechocean762/2031     --n-speakers 7 --check-in 6
+D25 b 1042 speechocean762/2061     --n-speakers 8
+D26 b 1043 speechocean762/2061     --n-speakers 8 --check-in 6
+T19 b 1044 speechocean762/9611     --n-speakers 6
+T20 b 1045 speechocean762/9611     --n-speakers 5 --check-in 6
+D27 b 1046 speechocean762/9630     --n-speakers 6 --same-sex
+D28 b 1047 speechocean762/9630     --n-speakers 9 --check-in 6
+D29 b 1048 speechocean762/1033     --n-speakers 9 --check-in 6
+D30 b 1049 speechocean762/1033     --n-speakers 6
+T21 b 1050 speechocean762/1156     --n-speakers 7 --check-in 6
+T22 b 1051 speechocean762/1156     --n-speakers 6 --same-sex
+D31 b 1052 speechocean762/1408     --n-speakers 8 --check-in 6
+D32 b 1053 speechocean762/1408     --n-speakers 7 --same-source
+T23 b 1054 speechocean762/2252     --n-speakers 5 --check-in 6
+T24 b 1055 speechocean762/2252     --n-speakers 8
+D33 b 1056 speechocean762/9623     --n-speakers 8
+D34 b 1057 speechocean762/9623     --n-speakers 8 --check-in 6
+T25 b 1058 speechocean762/9639     --n-speakers 6
+T26 b 1059 speechocean762/9639     --n-speakers 5 --check-in 6
+U01 a 2000 speechocean762/1260     --n-speakers 7 --check-in 6
+U02 b 2001 speechocean762/1033     --n-speakers 7
+U03 a 2002 speechocean762/9609     --n-speakers 6 --check-in 6
+U04 a 2003 speechocean762/1109     --n-speakers 6 --same-sex
+U05 b 2004 libri-test-other/367    --n-speakers 8 --check-in 6
+U06 b 2005 speechocean762/9630     --n-speakers 6 --same-source
+U07 a 2006 libri-test-other/2033   --n-speakers 9 --check-in 6
+U08 a 2007 speechocean762/9613     --n-speakers 8
+U09 b 2008 speechocean762/9639     --n-speakers 7 --check-in 6
+U10 b 2009 speechocean762/9611     --n-speakers 7
+U11 a 2010 libri-test-other/2414   --n-speakers 6 --check-in 6
+U12 a 2011 speechocean762/2059     --n-speakers 6 --same-sex
+U13 b 2012 speechocean762/2252     --n-speakers 8 --check-in 6
+U14 a 2013 speechocean762/2112     --n-speakers 6 --same-source
+U15 b 2014 speechocean762/1156     --n-speakers 9 --check-in 6
+U16 a 2015 libri-test-other/1998   --n-speakers 8
+U17 a 2016 speechocean762/2016     --n-speakers 7 --check-in 6
+U18 b 2017 libri-test-other/3331   --n-speakers 7
+U19 a 2018 speechocean762/9645     --n-speakers 6 --check-in 6
+U20 b 2019 speechocean762/2061     --n-speakers 6 --same-sex
 """
 _HELD_A = ["ljspeech/LJ", *(f"libri-test-other/{k}" for k in ("1998", "2033", "2414"))]
 _HELD_B = [f"libri-test-other/{k}" for k in ("367", "3331", "3005")]
