@@ -52,7 +52,7 @@ GROUPS = {
     "dev sessions": "d",
     "the first 25 rendered": "ABHL",
     "60 more, two for each presenter": "DT",
-    "20 rendered when all constants were fixed": "U",
+    "20 heard when all constants were fixed": "U",
 }
 
 
