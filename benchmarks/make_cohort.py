@@ -1,10 +1,10 @@
 """Build `models/cohort.npz`: a few windows of many licensed voices in simulated rooms, through one encoder.
 
-    python benchmarks/make_cohort.py ../shared/speech --model ge2e --out models/cohort.npz
+    python benchmarks/make_cohort.py ../shared/speech --out models/cohort.npz
 
 Needs numpy, scipy, soundfile and pyroomacoustics (`pip install -r ../shared/speech/requirements.txt`) beside
 this package; nothing of it is needed at run time. The same arguments give the same bytes on one machine.
-What is stored is no audio: 256 numbers for 1.6 s of speech, with the name that the corpus gives the speaker.
+What is stored is no audio: 192 numbers for 1.6 s of speech, with the name that the corpus gives the speaker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: two thread
 
 import numpy as np
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Ge2eEncoder
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder
 from voice_facilitator.models import load_manifest
 from voice_facilitator.models.convert import npz_bytes
 
@@ -35,7 +35,7 @@ def main() -> None:
     options = arguments()
     sys.path.insert(0, str(options.speech))
     room = Rooms(importlib.import_module("build_session"), options.speech, options.seed)
-    encoder = Ge2eEncoder.load(options.encoder or load_manifest().find(options.model).path(), options.model)
+    encoder = CampplusEncoder.load(options.encoder or load_manifest().find(options.model).path(), options.model)
     names: list[str] = []
     voices: list[int] = []
     rows: list[np.ndarray] = []
@@ -113,7 +113,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("speech", type=Path, help="folder with dev.json, more_voices.json and the recordings")
-    parser.add_argument("--model", default="ge2e", help="name in the manifest")
+    parser.add_argument("--model", default="campplus-room", help="name in the manifest")
     parser.add_argument("--encoder", type=Path, help="weight file, if not the one the manifest names")
     parser.add_argument("--out", type=Path, default=Path("models/cohort.npz"))
     parser.add_argument("--windows", type=int, default=4, help="of each voice")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.hearing.encoder import Ge2eEncoder, SpeakerEncoder
+from voice_facilitator.hearing.encoder import CampplusEncoder, SpeakerEncoder
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.vosk_models import VoskEncoder
 from voice_facilitator.models import Kind, Manifest, checked_path, load_manifest
@@ -118,7 +118,7 @@ def load_voice_model(settings: HearingSettings, folder: Path | None = None) -> V
     entry = manifest.find(settings.voice_model) if settings.voice_model else manifest.default_encoder()
     encoder: SpeakerEncoder
     if entry.kind is Kind.SPEAKER_ENCODER:
-        encoder = Ge2eEncoder.load(checked_path(entry, folder), entry.name)
+        encoder = CampplusEncoder.load(checked_path(entry, folder), entry.name)
     elif entry.kind is Kind.SPEAKER_MODEL:
         encoder = VoskEncoder(checked_path(entry, folder), _any_recogniser(manifest, folder), entry.name)
     else:
