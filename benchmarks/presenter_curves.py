@@ -11,7 +11,7 @@ import presenter_baselines as baselines
 from presenter_counts import Bench, Counts, Heard, of
 from session_frames import Analysed, Session
 
-from voice_facilitator.hearing.encoder import Ge2eEncoder
+from voice_facilitator.hearing.encoder import CampplusEncoder
 from voice_facilitator.session.events import Enrolment, PresenterEvidence
 
 EXAMPLE_THRESHOLD = 0.75  # of cosine: what the published encoder's own example calls the same speaker
@@ -48,7 +48,7 @@ def baseline_curves(
     bench: Bench,
     sessions: list[Session],
     analysed: dict[str, Analysed],
-    encoders: list[Ge2eEncoder],
+    encoders: list[CampplusEncoder],
     options: Any,
 ) -> dict[str, list[Counts]]:
     found: dict[str, list[tuple[Session, baselines.Scores, int]]] = {}

@@ -34,7 +34,7 @@ from real_meetings import meetings
 from session_frames import Analysed, Session, sessions_in
 
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing.encoder import Ge2eEncoder
+from voice_facilitator.hearing.encoder import CampplusEncoder
 from voice_facilitator.hearing.pipeline import HOP_CHUNKS, Hearing
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
 from voice_facilitator.models import checked_path, load_manifest
@@ -127,7 +127,7 @@ def main() -> None:
     curves = {"as shipped": [bench.count(heard, k, frames=False) for k in STRENGTHS]}
     encoders = [model.encoder]
     with contextlib.suppress(FacilitatorError):
-        published = Ge2eEncoder.load(checked_path(load_manifest().find("ge2e")), "ge2e")
+        published = CampplusEncoder.load(checked_path(load_manifest().find("ge2e")), "ge2e")
         encoders.insert(0, published)
     curves |= baseline_curves(bench, sessions, analysed, encoders, options)
     print("\nBaselines, all sessions:\n", BASE_HEAD, rule(BASE_HEAD), *baseline_rows(curves), sep="\n")

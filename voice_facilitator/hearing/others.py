@@ -13,16 +13,13 @@ from voice_facilitator.privacy.memory import private_zeros
 Mask = NDArray[np.bool_]
 
 _CAPACITY = 1024  # windows of others that are compared with
-_ROUNDS = 3
 _RIDGE = 1.0
 _SESSION_SHARE = 0.5  # weight of this session's others against the cohort in the discriminant
-_MEDIAN = 5  # windows
-_LEAST, _MOST = 0.3, 0.7  # the border lies between these, 0 being the others' level and 1 the presenter's
-_AGREEING = 4  # neighbours on each side that must agree
-_SMOOTHED = 4  # neighbours on each side in a mean: the windows overlap, so that one voice moves slowly
-_ALIKE_AGREEING = 2
+_FAR = 0.6  # of the story's own closeness; two thirds of the way from the presenter's windows to the others'
+_AGREEING = 2  # neighbours on each side that must agree
+_SMOOTHED = 3  # neighbours on each side in a mean: the windows overlap, so that one voice moves slowly
 _ALIKE_QUANTILE = 0.02  # of the story: next to nothing of it lies lower
-_ALIKE_BELOW = 0.10  # and this far below its median, in cosine: chairs and moods move the presenter less
+_ALIKE_BELOW = 0.25  # and this far below its median, in cosine: chairs and moods move the presenter less
 _LEAST_TURN = 6  # windows of the round that sound like the presenter's, one after the other
 _TURN_BELOW = 0.03  # cosine; in 26 rounds the presenter's turn was always the closest to the story
 _LEAST_WINDOWS = 12
@@ -40,7 +37,6 @@ class Others:
 
     def __init__(self, dim: int) -> None:
         self._rows: Floats = private_zeros((_CAPACITY, dim))
-        self._apart = Discriminant(dim)  # for finding them only
         self._held = 0
         self.voices = 0  # a rough count of people
 
@@ -60,7 +56,7 @@ class Others:
         self.forget()
         if cohort is None or len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
             return
-        mask = label_others(pool.rows, presenter, cohort.embeddings, self._apart)
+        mask = label_others(pool.rows, presenter)
         mask[:in_round] |= _other_turns(pool.rows[:in_round], presenter, mask[:in_round])
         found = pool.rows[mask]
         found = found[:: 1 + len(found) // _CAPACITY]
@@ -198,21 +194,15 @@ def _moments(rows: Floats) -> tuple[Floats, Floats]:
     return rows.mean(axis=0), rows.T @ rows / np.float32(len(rows))
 
 
-def label_others(pool: Floats, presenter: Floats, cohort: Floats, apart: Discriminant) -> Mask:
-    """Which windows of the pool [n, dim] surely are not the presenter's. apart: to work with.
+def label_others(pool: Floats, presenter: Floats) -> Mask:
+    """Which windows of the pool [n, dim] surely are not the presenter's.
 
-    A Fisher direction learnt in a few rounds, cross-validated levels, a median over neighbours, Otsu's
-    border, and agreement of the neighbours: with less, 5-38 % of the presenter slips in among the others.
-    A voice like the presenter's lies on the presenter's side of that border; `_alike` finds it.
+    Those that are far from the presenter, and their neighbours too. A voice like the presenter's is less far:
+    `_alike` finds it.
     """
-    others = np.zeros(len(pool), bool)
-    for _ in range(_ROUNDS):
-        apart.learn(presenter, pool[others], cohort)
-        level = _running_median(apart.level(pool), _MEDIAN)
-        below = level < np.clip(otsu(level), _LEAST, _MOST)
-        others = _agreed(below, _AGREEING)
-    apart.forget()
-    return others | _agreed(_alike(pool, presenter), _ALIKE_AGREEING)
+    close = presenter @ (mean := purified_mean(presenter))
+    far = pool @ mean < _FAR * np.median(close)
+    return np.asarray(_agreed(far) | _agreed(_alike(pool, presenter)))
 
 
 def _other_turns(round_: Floats, presenter: Floats, others: Mask) -> Mask:
@@ -253,29 +243,10 @@ def smoothed(rows: Floats) -> Floats:
     return unit(windows.mean(axis=-1, dtype=np.float32))
 
 
-def _agreed(mask: Mask, neighbours: int) -> Mask:
+def _agreed(mask: Mask) -> Mask:
     """Where the neighbours on both sides say so too; beyond the ends they do."""
-    padded = np.pad(mask, neighbours, constant_values=True)
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * neighbours + 1).all(axis=1))
-
-
-def _running_median(values: Floats, width: int) -> Floats:
-    padded = np.pad(values, width // 2, mode="edge")
-    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1), np.float32)
-
-
-def otsu(values: Floats) -> float:
-    """The border that splits `values` into the two most distinct heaps."""
-    best, border = -1.0, float(np.median(values))
-    for candidate in np.quantile(values, np.linspace(0.05, 0.95, 91)):
-        low = values <= candidate
-        share = float(low.mean())
-        if min(low.sum(), (~low).sum()) < 5:
-            continue
-        spread = share * (1 - share) * float(values[low].mean() - values[~low].mean()) ** 2
-        if spread > best:
-            best, border = spread, float(candidate)
-    return border
+    padded = np.pad(mask, _AGREEING, constant_values=True)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * _AGREEING + 1).all(axis=1))
 
 
 def count_voices(rows: Floats, same_voice: float) -> int:
