@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from session_frames import Analysed, Session
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Ge2eEncoder, mel_filters
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder, mel_filters
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS
 
@@ -35,7 +35,7 @@ def cosine_of(ends: Floats, rows: Floats, story: tuple[float, float]) -> Scores:
     return list(zip(ends.tolist(), (rows @ (mean / np.linalg.norm(mean))).tolist(), strict=True))
 
 
-def published_cosine(session: Session, heard: Analysed, encoder: Ge2eEncoder, cache: Path | None) -> Scores:
+def published_cosine(session: Session, heard: Analysed, encoder: CampplusEncoder, cache: Path | None) -> Scores:
     """The published encoder on every second window of the story and the discussion."""
     file = cache / f"{encoder.name}-sparse" / f"{session.name}.npz" if cache else None
     ends = heard.windows[0]

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, Ge2eEncoder
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder
 from voice_facilitator.hearing.networks import Floats
 
 
-def meetings(folder: Path, encoders: list[Ge2eEncoder]) -> str:
+def meetings(folder: Path, encoders: list[CampplusEncoder]) -> str:
     """Equal error rate of pairs of windows in one excerpt: one speaker for 0.8 s or more, others 0.1 s."""
     same: dict[str, list[Floats]] = {e.name: [] for e in encoders}
     different: dict[str, list[Floats]] = {e.name: [] for e in encoders}
