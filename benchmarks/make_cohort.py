@@ -1,4 +1,4 @@
-"""Build `models/cohort-campplus.npz`: a few windows of many licensed voices in simulated rooms, through the encoder.
+"""Build `models/cohort-campplus.npz`: some windows of many licensed voices in simulated rooms, encoded.
 
     python benchmarks/make_cohort.py ../shared/speech
 
@@ -36,7 +36,9 @@ def main() -> None:
     options = arguments()
     sys.path.insert(0, str(options.speech))
     room = Rooms(importlib.import_module("build_session"), options.speech, options.seed)
-    encoder = CampplusEncoder.load(options.encoder or load_manifest().find(options.model).path(), options.model)
+    encoder = CampplusEncoder.load(
+        options.encoder or load_manifest().find(options.model).path(), options.model
+    )
     names: list[str] = []
     voices: list[int] = []
     rows: list[np.ndarray] = []

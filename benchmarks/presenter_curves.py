@@ -14,8 +14,8 @@ from session_frames import Analysed, Session
 from voice_facilitator.hearing.encoder import CampplusEncoder
 from voice_facilitator.session.events import Enrolment, PresenterEvidence
 
-# Of cosine: what 3D-Speaker's example configuration calls the same speaker. It comes with the Chinese CAM++; none is
-# known for the Chinese and English one.
+# Of cosine: what the makers' configuration of CAM++ calls the same speaker. It belongs to their Chinese
+# network; none was found for the Chinese and English one, which this is.
 EXAMPLE_THRESHOLD = 0.31
 STRENGTHS = (
     0.1,

