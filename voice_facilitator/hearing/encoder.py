@@ -52,6 +52,7 @@ class CampplusEncoder:
 
     dim = DIM
     _BATCH = 4  # larger batches gain nothing and cost 6 MB a window
+    _SHORTEST = 1600  # samples that count at least: of one or two frames the network makes no numbers
 
     def __init__(self, network: Network, name: str = "campplus") -> None:
         self.name = name
@@ -66,7 +67,7 @@ class CampplusEncoder:
         """See `SpeakerEncoder.encode`."""
         out = np.zeros((len(windows), self.dim), np.float32)
         first = np.zeros(len(windows), np.int64) if starts is None else np.asarray(starts)
-        skipped = np.minimum(first, WINDOW_SAMPLES - _FRAME) // _HOP
+        skipped = np.minimum(first, WINDOW_SAMPLES - self._SHORTEST) // _HOP
         for skip in np.unique(skipped):  # windows of one length go together
             rows = np.flatnonzero(skipped == skip)
             for begin in range(0, len(rows), self._BATCH):
