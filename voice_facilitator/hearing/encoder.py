@@ -100,7 +100,8 @@ def mel_filters(bands: int, size: int, rate: int) -> Floats:
     def to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1127 * np.log1p(hz / 700)
 
-    edges = np.linspace(*to_mel(np.array([20.0, rate / 2])), bands + 2)
+    low, high = to_mel(np.array([20.0, rate / 2]))
+    edges = np.linspace(low, high, bands + 2)
     bins = to_mel(np.arange(size // 2 + 1) * rate / size)
     rise = (bins[None, :] - edges[:-2, None]) / np.diff(edges)[:-1, None]
     fall = (edges[2:, None] - bins[None, :]) / np.diff(edges)[1:, None]
