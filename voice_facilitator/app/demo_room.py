@@ -29,8 +29,8 @@ from voice_facilitator.speaking.voices import Voice
 Floats = NDArray[np.float32]
 
 RATE = 16_000
-# flite's voices are recorded from people and lie far apart for a speaker encoder; most espeak-ng variants do not.
-# The presenter is first.
+# flite's voices are recorded from people and lie far apart for a speaker encoder; most espeak-ng variants do
+# not. The presenter is first.
 _FLITE_VOICES = ("slt", "rms", "awb", "kal")
 _LEAST_VOICES = 3
 _BETWEEN_TURNS_SECONDS = 0.45
