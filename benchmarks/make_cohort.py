@@ -1,6 +1,6 @@
-"""Build `models/cohort.npz`: a few windows of many licensed voices in simulated rooms, through one encoder.
+"""Build `models/cohort-campplus.npz`: some windows of many licensed voices in simulated rooms, encoded.
 
-    python benchmarks/make_cohort.py ../shared/speech --out models/cohort.npz
+    python benchmarks/make_cohort.py ../shared/speech
 
 Needs numpy, scipy, soundfile and pyroomacoustics (`pip install -r ../shared/speech/requirements.txt`) beside
 this package; nothing of it is needed at run time. The same arguments give the same bytes on one machine.
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,6 @@ import numpy as np
 
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder
 from voice_facilitator.models import load_manifest
-from voice_facilitator.models.convert import npz_bytes
 
 ROOMS = 24
 LISTS = ("dev.json", "more_voices.json")
@@ -35,7 +36,9 @@ def main() -> None:
     options = arguments()
     sys.path.insert(0, str(options.speech))
     room = Rooms(importlib.import_module("build_session"), options.speech, options.seed)
-    encoder = CampplusEncoder.load(options.encoder or load_manifest().find(options.model).path(), options.model)
+    encoder = CampplusEncoder.load(
+        options.encoder or load_manifest().find(options.model).path(), options.model
+    )
     names: list[str] = []
     voices: list[int] = []
     rows: list[np.ndarray] = []
@@ -52,7 +55,7 @@ def main() -> None:
         "voice": np.array(voices, np.int16),
         "names": np.array(names),
     }
-    options.out.write_bytes(npz_bytes(arrays, compress=True))
+    options.out.write_bytes(npz_bytes(arrays))
     size = options.out.stat().st_size / 1e6
     print(f"{len(names)} voices, {len(voices)} windows, {size:.2f} MB in {options.out}")
 
@@ -108,6 +111,20 @@ class Rooms:
         return (wet + noise).astype(np.float32)
 
 
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """A compressed .npz archive of these arrays, without the time of day that np.savez writes into it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(arrays):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, arrays[name], version=(1, 0), allow_pickle=False)
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3  # else it tells Windows from the rest
+            archive.writestr(entry, member.getvalue())
+    return out.getvalue()
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -115,7 +132,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("speech", type=Path, help="folder with dev.json, more_voices.json and the recordings")
     parser.add_argument("--model", default="campplus-room", help="name in the manifest")
     parser.add_argument("--encoder", type=Path, help="weight file, if not the one the manifest names")
-    parser.add_argument("--out", type=Path, default=Path("models/cohort.npz"))
+    parser.add_argument("--out", type=Path, default=Path("models/cohort-campplus.npz"))
     parser.add_argument("--windows", type=int, default=4, help="of each voice")
     parser.add_argument("--seed", type=int, default=11)
     return parser.parse_args()

@@ -35,7 +35,9 @@ def cosine_of(ends: Floats, rows: Floats, story: tuple[float, float]) -> Scores:
     return list(zip(ends.tolist(), (rows @ (mean / np.linalg.norm(mean))).tolist(), strict=True))
 
 
-def published_cosine(session: Session, heard: Analysed, encoder: CampplusEncoder, cache: Path | None) -> Scores:
+def published_cosine(
+    session: Session, heard: Analysed, encoder: CampplusEncoder, cache: Path | None
+) -> Scores:
     """The published encoder on every second window of the story and the discussion."""
     file = cache / f"{encoder.name}-sparse" / f"{session.name}.npz" if cache else None
     ends = heard.windows[0]

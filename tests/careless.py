@@ -23,7 +23,7 @@ from voice_facilitator.hearing.voices import VoiceBank
 careful = child.run
 _sound_list: deque[bytes] = deque(maxlen=3000)
 _sound = np.zeros(16_000 * 600, np.float32)  # ten minutes
-_voices = np.zeros((3000, 256), np.float32)
+_voices = np.zeros((3000, 192), np.float32)
 _used = {"sound": 0, "voices": 0}
 _deleted = dict(_used)  # what lies before is "not there any more"
 

