@@ -130,7 +130,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("speech", type=Path, help="folder with dev.json, more_voices.json and the recordings")
-    parser.add_argument("--model", default="campplus-room", help="name in the manifest")
+    parser.add_argument("--model", default="campplus", help="name in the manifest")
     parser.add_argument("--encoder", type=Path, help="weight file, if not the one the manifest names")
     parser.add_argument("--out", type=Path, default=Path("models/cohort-campplus.npz"))
     parser.add_argument("--windows", type=int, default=4, help="of each voice")

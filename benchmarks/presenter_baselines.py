@@ -18,9 +18,8 @@ import numpy as np
 import soundfile
 from session_frames import Analysed, Session
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder, mel_filters
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, mel_filters
 from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.pipeline import CHUNK_SECONDS
 
 Scores = list[tuple[float, float]]  # end of the window in seconds, score
 _COMPONENTS, _RELEVANCE = 128, 16.0
@@ -33,29 +32,6 @@ def cosine_of(ends: Floats, rows: Floats, story: tuple[float, float]) -> Scores:
     inside = (ends - 1.6 >= story[0]) & (ends <= story[1])
     mean = rows[inside].mean(axis=0)
     return list(zip(ends.tolist(), (rows @ (mean / np.linalg.norm(mean))).tolist(), strict=True))
-
-
-def published_cosine(
-    session: Session, heard: Analysed, encoder: CampplusEncoder, cache: Path | None
-) -> Scores:
-    """The published encoder on every second window of the story and the discussion."""
-    file = cache / f"{encoder.name}-sparse" / f"{session.name}.npz" if cache else None
-    ends = heard.windows[0]
-    phases = [session.phase("presentation"), session.phase("discussion")]
-    wanted = ends[np.any([(ends - 1.6 >= a) & (ends <= b) for a, b in phases], axis=0)][::2]
-    if file is not None and file.exists():
-        rows = np.load(file)["rows"].astype(np.float32)
-    else:
-        sound = soundfile.read(session.audio, dtype="float32")[0]
-        last = np.round(wanted / CHUNK_SECONDS).astype(int) * 512
-        rows = np.concatenate([
-            encoder.encode(np.stack([sound[e - WINDOW_SAMPLES : e] for e in last[k : k + 64]]))
-            for k in range(0, len(last), 64)
-        ])  # fmt: skip
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(file, rows=rows.astype(np.float16))
-    return cosine_of(wanted, rows, phases[0])
 
 
 class Gmm:

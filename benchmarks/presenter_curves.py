@@ -11,7 +11,6 @@ import presenter_baselines as baselines
 from presenter_counts import Bench, Counts, Heard, of
 from session_frames import Analysed, Session
 
-from voice_facilitator.hearing.encoder import CampplusEncoder
 from voice_facilitator.session.events import Enrolment, PresenterEvidence
 
 # Of cosine: what the makers' configuration of CAM++ calls the same speaker. It belongs to their Chinese
@@ -50,22 +49,12 @@ def baseline_curves(
     bench: Bench,
     sessions: list[Session],
     analysed: dict[str, Analysed],
-    encoders: list[CampplusEncoder],
     options: Any,
 ) -> dict[str, list[Counts]]:
     found: dict[str, list[tuple[Session, baselines.Scores, int]]] = {}
-    for encoder in encoders:
-        name = f"cosine, {encoder.name}"
-        if encoder is encoders[-1]:
-            found[name] = [
-                (s, baselines.cosine_of(*analysed[s.name].windows, s.phase("presentation")), 4)
-                for s in sessions
-            ]
-        else:
-            found[name] = [
-                (s, baselines.published_cosine(s, analysed[s.name], encoder, options.cache), 2)
-                for s in sessions
-            ]
+    found["cosine"] = [
+        (s, baselines.cosine_of(*analysed[s.name].windows, s.phase("presentation")), 4) for s in sessions
+    ]
     if options.gmm:
         casts = set().union(*(s.cast for s in sessions))
         gmm = baselines.Gmm(options.speech, casts, options.cache)
@@ -80,7 +69,7 @@ def baseline_curves(
             if begin <= at <= end
         ])  # fmt: skip
         borders = [*np.quantile(values, [0.6, 0.8, 0.86, 0.9, *np.arange(0.92, 0.9951, 0.01), 0.997, 0.999])]
-        if name.startswith("cosine"):
+        if name == "cosine":
             borders.append(EXAMPLE_THRESHOLD)
         curves[name] = []
         for border in sorted(borders):
@@ -96,7 +85,7 @@ def baseline_rows(curves: dict[str, list[Counts]]) -> Iterable[str]:
     """The example's threshold; the best thresholds, known afterwards, at 2 and 0.5 false flags an hour."""
     for name, points in curves.items():
         chosen = [(f"best at {limit} an hour", best(points, limit)) for limit in (2, 0.5)]
-        if name.startswith("cosine"):
+        if name == "cosine":
             chosen.insert(0, ("the example's", next(p for p in points if p.threshold == EXAMPLE_THRESHOLD)))
         for which, counts in chosen:
             if counts is not None:

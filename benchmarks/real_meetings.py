@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder
+from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, SpeakerEncoder
 from voice_facilitator.hearing.networks import Floats
 
 
-def meetings(folder: Path, encoders: list[CampplusEncoder]) -> str:
+def meetings(folder: Path, encoder: SpeakerEncoder) -> str:
     """Equal error rate of pairs of windows in one excerpt: one speaker for 0.8 s or more, others 0.1 s."""
-    same: dict[str, list[Floats]] = {e.name: [] for e in encoders}
-    different: dict[str, list[Floats]] = {e.name: [] for e in encoders}
+    same: list[Floats] = []
+    different: list[Floats] = []
     for file in sorted(folder.rglob("*.rttm")):
         sound, _ = soundfile.read(file.with_suffix(".flac"), dtype="float32")
         active: dict[str, Floats] = {}
@@ -37,17 +37,16 @@ def meetings(folder: Path, encoders: list[CampplusEncoder]) -> str:
         who, at = np.array(owner), np.array(start)
         apart = np.triu(np.abs(at[:, None] - at[None]) >= WINDOW_SAMPLES, 1)
         equal = who[:, None] == who[None]
-        for encoder in encoders:
-            rows = encoder.encode(np.stack(windows))
-            close = rows @ rows.T
-            same[encoder.name].append(close[apart & equal])
-            different[encoder.name].append(close[apart & ~equal])
-    parts = []
-    for encoder in encoders:
-        yes, no = np.concatenate(same[encoder.name]), np.concatenate(different[encoder.name])
-        borders = np.quantile(np.concatenate([yes, no]), np.linspace(0, 1, 401))
-        miss = np.array([(yes < border).mean() for border in borders])
-        false = np.array([(no >= border).mean() for border in borders])
-        k = int(np.abs(miss - false).argmin())
-        parts.append(f"{encoder.name} {50 * (miss[k] + false[k]):.1f} % ({len(yes)} + {len(no)} pairs)")
-    return "Real meetings, equal error rate of window pairs within an excerpt: " + "; ".join(parts) + "."
+        rows = encoder.encode(np.stack(windows))
+        close = rows @ rows.T
+        same.append(close[apart & equal])
+        different.append(close[apart & ~equal])
+    yes, no = np.concatenate(same), np.concatenate(different)
+    borders = np.quantile(np.concatenate([yes, no]), np.linspace(0, 1, 401))
+    miss = np.array([(yes < border).mean() for border in borders])
+    false = np.array([(no >= border).mean() for border in borders])
+    k = int(np.abs(miss - false).argmin())
+    return (
+        "Real meetings, equal error rate of window pairs within an excerpt: "
+        f"{50 * (miss[k] + false[k]):.1f} % ({len(yes)} + {len(no)} pairs)."
+    )

@@ -206,7 +206,7 @@ def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     missing = replay()
     assert (missing.returncode, "model-missing" in missing.stderr) == (5, True), missing.stderr
     assert "install it again" in missing.stderr
-    (tmp_path / "models" / "campplus-room.onnx").write_bytes(b"not a model")
+    (tmp_path / "models" / "campplus.onnx").write_bytes(b"not a model")
     damaged = replay()
     assert (damaged.returncode, "model-damaged" in damaged.stderr) == (5, True), damaged.stderr
 

@@ -202,6 +202,6 @@ def test_no_engine_is_a_choice() -> None:
 
 
 def test_a_model_for_something_else_is_refused() -> None:
-    chosen = SETTINGS.commands.model_copy(update={"engine": "campplus-room"})
+    chosen = SETTINGS.commands.model_copy(update={"engine": "campplus"})
     with pytest.raises(FacilitatorError, match="does not understand commands"):
         choose(CommandSetup(chosen, "en"))

@@ -13,7 +13,7 @@ from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEnco
 from voice_facilitator.hearing.networks import load_network
 from voice_facilitator.resources import shipped
 
-SHIPPED = shipped("models", "campplus-room.onnx")
+SHIPPED = shipped("models", "campplus.onnx")
 
 
 @pytest.fixture(scope="module")

@@ -192,13 +192,13 @@ def test_the_manifest_we_ship() -> None:
     for needed in (entry for entry in manifest.model if entry.default):
         assert needed.is_shipped, "nothing has to be fetched before a session"
         assert fetch(needed) == needed.path()
-    assert manifest.default_encoder().name == "campplus-room"
+    assert manifest.default_encoder().name == "campplus"
     for model in manifest.model:
         assert model.licence
         assert model.source
     with pytest.raises(FacilitatorError, match='no model "campplus-rom"') as caught:
         manifest.find("campplus-rom")
-    assert caught.value.hint == 'Did you mean "campplus-room"?'
+    assert caught.value.hint == 'Did you mean "campplus"?'
 
 
 def test_mistakes_in_a_manifest_are_named(tmp_path: Path) -> None:
