@@ -18,8 +18,6 @@ _SESSION_SHARE = 0.5  # weight of this session's others against the cohort in th
 _FAR = 0.6  # of the story's own closeness; two thirds of the way from the presenter's windows to the others'
 _AGREEING = 2  # neighbours on each side that must agree
 _SMOOTHED = 3  # neighbours on each side in a mean: the windows overlap, so that one voice moves slowly
-_ALIKE_QUANTILE = 0.02  # of the story: next to nothing of it lies lower
-_ALIKE_BELOW = 0.25  # and this far below its median, in cosine: chairs and moods move the presenter less
 _LEAST_TURN = 6  # windows of the round that sound like the presenter's, one after the other
 _TURN_BELOW = 0.03  # cosine; in 26 rounds the presenter's turn was always the closest to the story
 _LEAST_WINDOWS = 12
@@ -95,15 +93,6 @@ def of_one_voice(rows: Floats) -> Mask:
     """Which windows of the story [n, dim] are of the person who tells most of it."""
     close = smoothed(rows) @ purified_mean(rows)
     return np.asarray(close >= np.median(close) - _ONE_VOICE_BELOW)
-
-
-def closeness_to_itself(rows: Floats) -> float:
-    """Median cosine of a voice's windows [n, dim] to the mean of the half that they do not belong to."""
-    half = len(rows) // 2
-    if half == 0:
-        return 1.0
-    first, second = rows[:half], rows[half:]
-    return float(np.median(np.concatenate([first @ purified_mean(second), second @ purified_mean(first)])))
 
 
 def told_apart(presenter: Floats, others: Floats, cohort: Floats, screen: float) -> tuple[float, float]:
@@ -197,12 +186,10 @@ def _moments(rows: Floats) -> tuple[Floats, Floats]:
 def label_others(pool: Floats, presenter: Floats) -> Mask:
     """Which windows of the pool [n, dim] surely are not the presenter's.
 
-    Those that are far from the presenter, and their neighbours too. A voice like the presenter's is less far:
-    `_alike` finds it.
+    Those that are far from the presenter, and their neighbours too.
     """
-    close = presenter @ (mean := purified_mean(presenter))
-    far = pool @ mean < _FAR * np.median(close)
-    return np.asarray(_agreed(far) | _agreed(_alike(pool, presenter)))
+    mean = purified_mean(presenter)
+    return _agreed(np.asarray(pool @ mean < _FAR * np.median(presenter @ mean)))
 
 
 def _other_turns(round_: Floats, presenter: Floats, others: Mask) -> Mask:
@@ -223,17 +210,6 @@ def _other_turns(round_: Floats, presenter: Floats, others: Mask) -> Mask:
         if closeness < close[own] - _TURN_BELOW and apart > _BLOCK:
             found[b:e] = True
     return found
-
-
-def _alike(pool: Floats, presenter: Floats) -> Mask:
-    """Windows of the pool that resemble the presenter, and yet less than the story resembles itself.
-
-    Single windows scatter too much to tell; a mean over neighbours, which are mostly one person's, does not.
-    """
-    mean = purified_mean(presenter)
-    story = smoothed(presenter) @ mean
-    border = min(np.quantile(story, _ALIKE_QUANTILE), np.median(story) - _ALIKE_BELOW)
-    return np.asarray(smoothed(pool) @ mean < border)
 
 
 def smoothed(rows: Floats) -> Floats:

@@ -16,7 +16,6 @@ from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.others import (
     Discriminant,
     Others,
-    closeness_to_itself,
     of_one_voice,
     purified_mean,
     told_apart,
@@ -32,14 +31,12 @@ _LEAST_WINDOWS = 2
 _EARLY_UPDATES = (2, 4, 8, 16, 32, 64)  # windows of the story after which the voice is worked out anew
 _UPDATE_EVERY = 64
 _READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a voice by
-_OTHER_SPEECH = 0.08  # share of the story's windows; 0.01 at most in clean stories
+_OTHER_SPEECH = 0.20  # share of the story's windows
 _LEAST_OTHERS = 48  # windows (9 s) of others that are enough to try out whether they can be told apart
 _TRIED_AT = 0.61  # of the discriminant's level, which is 1 for the presenter
 _MOST_FALSE = 0.04  # share of the others' windows that may pass for the presenter's; 0 to 0.034 measured
 _LEAST_TOLD = 0.60  # share of the presenter's windows that must be told; 0.93 to 1 measured
 _ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
-_ASSUMED_COHORT = 0.5  # closeness to the cohort when there is none
-_NEARER = 0.05  # cosine: being nearer to the presenter than usual counts no more than this
 _TYPICAL = 40  # windows of the cohort: about as many as ten voices have
 
 
@@ -49,8 +46,8 @@ class Score:
 
     score: float  # all of it together, on the scale of `Rule`
     own: float  # to the presenter's mean
-    nearest: float  # to the nearest other voices of this session; `Rule.no_other` when none is known
-    typical: float  # to the nearest voices of the cohort: high for a voice like many
+    nearest: float | None  # to the nearest other voices of this session, if any are known
+    typical: float | None  # to the nearest voices of the cohort, if there is one: high for a voice like many
     discriminant: float  # 0 the others' level, 1 the presenter's own
 
 
@@ -67,8 +64,6 @@ class PresenterModel:
         self._mean: Floats = private_zeros(dim)
         self._others = Others(dim)
         self._discriminant = Discriminant(dim)
-        self._cohort_closeness = _ASSUMED_COHORT
-        self._story_closeness = 1.0
         self._known = False
         self._in_round = 0  # windows offered to the pool in the round
         self.everybody_heard = False  # was there a round in which everybody spoke once?
@@ -121,8 +116,6 @@ class PresenterModel:
         self._known = True
         if self._cohort is not None:
             story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
-            self._story_closeness = closeness_to_itself(story)
-            self._cohort_closeness = float((self._cohort.embeddings @ self._mean).mean())
             self._others.learn(
                 self._pool, story, self._cohort, self._rule.same_voice, self._pool.held_of(self._in_round)
             )
@@ -159,25 +152,18 @@ class PresenterModel:
         rule = self._rule
         nearest = self._others.closeness(row)
         own = float(row @ self._mean)
-        near = rule.no_other if nearest is None else nearest
-        typical = self._typical(row) if rule.typical_weight else 0.0
-        apart = float(self._discriminant.level(row)) if rule.discriminant_weight else 0.0
-        value = (
-            rule.own_weight * own
-            - rule.other_weight * near
-            - rule.typical_weight * typical
-            - rule.cohort_weight * self._cohort_closeness
-            + rule.discriminant_weight * apart
-        )
-        if nearest is not None and self.everybody_heard:  # before that, who is not close may just be unheard
+        typical = self._typical(row)
+        apart = float(self._discriminant.level(row))
+        value = rule.own_weight * own + rule.discriminant_weight * apart
+        if not self.everybody_heard:  # then who is speaking may never have been heard
+            value += 0.0 if typical is None else rule.typical_weight * (rule.typical - typical)
+        elif nearest is not None:
             value += rule.margin_weight * (own - nearest - rule.margin)
-        if not self.everybody_heard:  # then only the distance to the story tells a voice like the presenter's
-            value += rule.remote_weight * min(own - self._story_closeness + rule.remote, _NEARER)
-        return Score(float(value), own, near, typical, apart)
+        return Score(float(value), own, nearest, typical, apart)
 
-    def _typical(self, row: Floats) -> float:
+    def _typical(self, row: Floats) -> float | None:
         if self._cohort is None or len(self._cohort.embeddings) <= _TYPICAL:
-            return _ASSUMED_COHORT
+            return None
         close = self._cohort.embeddings @ row
         return float(np.partition(close, -_TYPICAL)[-_TYPICAL:].mean())
 

@@ -19,6 +19,8 @@ from voice_facilitator.session.events import Enrolment, Input, Seconds, SpeakerS
 
 WINDOW_SECONDS = WINDOW_SAMPLES / RATE
 STRETCH_SECONDS = 0.8  # a pause longer than this ends a stretch of speech
+_BRIEF_SECONDS = 2.0  # a shorter remark needs a voice that is next to certain
+_BRIEF_STRENGTH, _CERTAIN = 0.9, 2.0
 _UNSURE_STRENGTH = 0.5  # evidence never exceeds this while the presenter is not well known
 
 _PRIOR_STORY = 4.0  # log-odds of the presenter before listening, by what the phase is for
@@ -178,6 +180,8 @@ class WhoSpeaks:
         strength = self._turns.strength(screen, certain)
         if strength is not None and model.enrolment is not Enrolment.READY:
             strength = min(strength, _UNSURE_STRENGTH)  # not known well enough to tell anybody anything
+        if strength is not None and strength < _CERTAIN and self._turns.seconds(time) < _BRIEF_SECONDS:
+            strength = min(strength, _BRIEF_STRENGTH)
         if self._mode.decide and strength is not None:
             self._evidence(strength, time, out)
         if self.explain is not None:

@@ -14,7 +14,7 @@ from voice_facilitator.session.events import Seconds
 _SCORES = 6  # hops in the running mean: 1.2 s
 _SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
 _LEAST_WEIGHT = 1.5  # full windows' worth in a mean
-_LOOK_BACK_SECONDS = 1.6  # a full window that tells speaks for all of its length
+_LOOK_BACK_SECONDS = 0.8  # a full window crosses the middle when half of it is the presenter's
 _NOTICED_LATE_SECONDS = 0.2  # from the first sound to the first chunk of speech, measured
 _WINDOW_SECONDS = 1.6
 _LET_GO_SECONDS = 1.0  # without a window that tells
@@ -80,7 +80,9 @@ class Turns:
         if self.odds > 0 or (full is not None and full > rule.even):
             whole = full is not None and full >= rule.whole
             back = share * _WINDOW_SECONDS + _NOTICED_LATE_SECONDS
-            if whole or fresh is None:
+            if whole:
+                back = _WINDOW_SECONDS
+            elif fresh is None:
                 back = _LOOK_BACK_SECONDS
             start = max(time - back, (self._stretch_start or 0.0) - _NOTICED_LATE_SECONDS)
             if self._run_start is None:

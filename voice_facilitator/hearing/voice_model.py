@@ -24,26 +24,20 @@ class Rule:
     The defaults are those of the shipped default encoder.
     """
 
-    own_weight: float = 1.0  # how much closeness to the presenter counts
-    other_weight: float = 0.5  # how much closeness to the other voices of this room counts against
-    cohort_weight: float = 0.5  # how much it counts against that everybody is close to this presenter
-    typical_weight: float = 0.0  # how much it counts against that this window sounds like many voices
-    discriminant_weight: float = 0.0  # how much it counts for that the window lies on the presenter's side
-    margin_weight: float = 0.0  # after a round: how much it counts by what it is closer to the presenter ...
-    margin: float = 0.0  # ... than to any other voice heard, beyond this
-    remote_weight: float = (
-        0.0  # without a round: how much it counts against that the window is less close ...
-    )
-    remote: float = 0.0  # ... to the presenter than the story was to itself, beyond this
-    no_other: float = 0.80  # closeness assumed when no other voice has been heard
-    screen: float = 0.19  # mean score worth a quiet line, after a round in which everybody was heard
-    screen_unheard: float = 0.20  # the same without such a round
-    certain: float = 0.27  # mean score that is next to certain
-    even: float = 0.06  # score of a full window at which presenter and other are equally likely
-    even_short: float = 0.0  # the same for the shortest windows
-    whole: float = 0.23  # score of a full window in which nobody but the presenter speaks
-    same_voice: float = 0.75  # closeness at which two seconds of speech count as one voice, for the display
-    slope: float = 10.0  # log-odds for each unit of score above `even`
+    own_weight: float = 0.0  # how much closeness to the presenter counts: for an encoder without a cohort
+    discriminant_weight: float = 1.0  # how much it counts for that the window lies on the presenter's side
+    margin_weight: float = 1.0  # after a round: how much it counts by what it is closer to the presenter ...
+    margin: float = 0.15  # ... than to any other voice heard, beyond this
+    typical_weight: float = 2.0  # without a round: how much it counts that the window sounds less ...
+    typical: float = 0.30  # ... like other people's voices than this
+    screen: float = 0.50  # mean score worth a quiet line, after a round in which everybody was heard
+    screen_unheard: float = 0.62  # the same without such a round
+    certain: float = 0.80  # mean score that is next to certain
+    even: float = 0.40  # score of a full window at which presenter and other are equally likely
+    even_short: float = 0.28  # the same for the shortest windows
+    whole: float = 0.90  # score of a full window in which nobody but the presenter speaks
+    same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display
+    slope: float = 11.0  # log-odds for each unit of score above `even`
     quick: float = 0.04  # how much more a mean of 0.8 s has to reach than one of 1.2 s
     unsure: float = 0.1  # log-odds this close to even are told as "unsure"
 
