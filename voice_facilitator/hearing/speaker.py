@@ -180,8 +180,6 @@ class WhoSpeaks:
         strength = self._turns.strength(screen, certain)
         if strength is not None and model.enrolment is not Enrolment.READY:
             strength = min(strength, _UNSURE_STRENGTH)  # not known well enough to tell anybody anything
-        if strength is not None and strength < _CERTAIN and self._turns.seconds(time) < _BRIEF_SECONDS:
-            strength = min(strength, _BRIEF_STRENGTH)
         if self._mode.decide and strength is not None:
             self._evidence(strength, time, out)
         if self.explain is not None:
@@ -232,7 +230,10 @@ class WhoSpeaks:
         strength = round(strength, 1)
         if strength >= 0.3 or strength != self._strength:
             self._strength = strength
-            out.append(events.PresenterEvidence(strength, round(self._turns.seconds(time), 2)))
+            seconds = self._turns.seconds(time)
+            if seconds < _BRIEF_SECONDS and strength < _CERTAIN:
+                strength = min(strength, _BRIEF_STRENGTH)
+            out.append(events.PresenterEvidence(strength, round(seconds, 2)))
 
     def _show_enrolment(self, out: list[Input]) -> None:
         model = self._model
