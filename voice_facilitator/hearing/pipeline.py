@@ -238,7 +238,7 @@ class Hearing:
             out += self._speaker.own_voice(frame.time)
         elif frame.speech:
             self._silent_chunks = 0
-            out += self._speaker.speech(frame.time - CHUNK_SECONDS, frame.time, self._usable(frame))
+            out += self._speaker.speech(frame.time, self._usable(frame))
         else:
             self._silent_chunks += 1
             out += self._speaker.silence(

@@ -19,8 +19,6 @@ from voice_facilitator.session.events import Enrolment, Input, Seconds, SpeakerS
 
 WINDOW_SECONDS = WINDOW_SAMPLES / RATE
 STRETCH_SECONDS = 0.8  # a pause longer than this ends a stretch of speech
-_BRIEF_SECONDS = 2.0  # a shorter remark needs a voice that is next to certain
-_BRIEF_STRENGTH, _CERTAIN = 0.9, 2.0
 _UNSURE_STRENGTH = 0.5  # evidence never exceeds this while the presenter is not well known
 
 _PRIOR_STORY = 4.0  # log-odds of the presenter before listening, by what the phase is for
@@ -139,10 +137,10 @@ class WhoSpeaks:
         self._show(SpeakerState.SILENCE, out)
         return out
 
-    def speech(self, began: Seconds, time: Seconds, heard: Heard) -> list[Input]:
-        """A chunk of speech, from `began` to `time`."""
+    def speech(self, time: Seconds, heard: Heard) -> list[Input]:
+        """A chunk of speech that ended at `time`."""
         out: list[Input] = []
-        self._turns.begin(began, self._prior())
+        self._turns.begin(self._prior())
         model = self._model
         if model is None or self.timer_only:
             self._show(SpeakerState.UNSURE, out)
@@ -188,7 +186,7 @@ class WhoSpeaks:
                 Decision(
                     self._speaker(), self._reason(model, told, strength), self._turns.odds, told,
                     self._turns.mean(), self._rule.even, screen, certain,
-                    strength or 0.0 if self._mode.decide else 0.0, self._turns.seconds(time),
+                    strength or 0.0 if self._mode.decide else 0.0, self._turns.seconds(),
                 )
             )  # fmt: skip
 
@@ -230,10 +228,7 @@ class WhoSpeaks:
         strength = round(strength, 1)
         if strength >= 0.3 or strength != self._strength:
             self._strength = strength
-            seconds = self._turns.seconds(time)
-            if seconds < _BRIEF_SECONDS and strength < _CERTAIN:
-                strength = min(strength, _BRIEF_STRENGTH)
-            out.append(events.PresenterEvidence(strength, round(seconds, 2)))
+            out.append(events.PresenterEvidence(strength, round(self._turns.seconds(), 2)))
 
     def _show_enrolment(self, out: list[Input]) -> None:
         model = self._model

@@ -14,9 +14,10 @@ from voice_facilitator.session.events import Seconds
 _SCORES = 6  # hops in the running mean: 1.2 s
 _SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
 _LEAST_WEIGHT = 1.5  # full windows' worth in a mean
-_LOOK_BACK_SECONDS = 0.8  # a full window crosses the middle when half of it is the presenter's
-_NOTICED_LATE_SECONDS = 0.2  # from the first sound to the first chunk of speech, measured
+_HOP_SECONDS = 0.2
 _WINDOW_SECONDS = 1.6
+_TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
+_FALLING = 0.15  # less of the window than two hops before: the presenter has stopped
 _LET_GO_SECONDS = 1.0  # without a window that tells
 _MOST_ODDS = 5.0
 _KEEP = 0.4  # of the log-odds from one hop to the next: neighbouring windows are no new witnesses
@@ -34,25 +35,29 @@ class Turns:
         self._scores: deque[tuple[float, float] | None] = deque(maxlen=_SCORES)  # score, weight
         self._fulls: deque[float] = deque(maxlen=_FADING_HOPS)  # scores of the last full windows
         self.odds = 0.0  # log-odds of presenter against other
-        self._run_start: Seconds | None = None
-        self._run_last: Seconds = 0.0
-        self._stretch_start: Seconds | None = None
+        self._parts: deque[float] = deque(maxlen=_FADING_HOPS)  # shares of the last windows
+        self._spoken: Seconds = 0.0  # the presenter's, as far as counted
+        self._told_last: Seconds = 0.0
+        self._falling = False
+        self._begun = False
 
     def pause(self) -> None:
         """A short pause: another person may speak next."""
         self.odds *= _KEEP_AFTER_PAUSE
 
-    def begin(self, time: Seconds, prior: float) -> None:
+    def begin(self, prior: float) -> None:
         """There is speech. prior: log-odds of the presenter, should a new stretch begin with it."""
-        if self._stretch_start is None:
-            self._stretch_start = time
+        if not self._begun:
+            self._begun = True
             self.odds = prior
 
     def end(self) -> None:
         """The stretch of speech is over."""
         self._scores.clear()
         self._fulls.clear()
-        self._run_start = self._stretch_start = None
+        self._parts.clear()
+        self._spoken = 0.0
+        self._begun = False
 
     def hop(self, time: Seconds, full: float | None, fresh: float | None, share: float, prior: float) -> None:
         """One hop of 0.2 s within speech.
@@ -63,8 +68,7 @@ class Turns:
         rule = self._rule
         told = fresh if fresh is not None else full
         length = share if fresh is not None else 1.0
-        # What a short window says is worth less than its length: its scores scatter.
-        self._scores.append(None if told is None else (told, length * length))
+        self._scores.append(None if told is None else (told, length))
         if told is not None:
             even = rule.even_short + (rule.even - rule.even_short) * length
             fading = 0.0
@@ -77,25 +81,36 @@ class Turns:
             self._fulls.append(full)
         self.odds += (1 - _KEEP) * prior
         self.odds = max(-_MOST_ODDS, min(_MOST_ODDS, self.odds))
-        if self.odds > 0 or (full is not None and full > rule.even):
-            whole = full is not None and full >= rule.whole
-            back = share * _WINDOW_SECONDS + _NOTICED_LATE_SECONDS
-            if whole:
-                back = _WINDOW_SECONDS
-            elif fresh is None:
-                back = _LOOK_BACK_SECONDS
-            start = max(time - back, (self._stretch_start or 0.0) - _NOTICED_LATE_SECONDS)
-            if self._run_start is None:
-                self._run_start = start
-            elif whole:  # a remark broken up by pauses: what came before them was the presenter's too
-                self._run_start = min(start, self._run_start)
-            self._run_last = time
-        elif self._run_start is not None and time - self._run_last > _LET_GO_SECONDS:
-            self._run_start = None
+        self._count(time, full, fresh, share)
 
-    def seconds(self, time: Seconds) -> Seconds:
-        """How long the presenter may have been speaking."""
-        return 0.0 if self._run_start is None else time - self._run_start
+    def _count(self, time: Seconds, full: float | None, fresh: float | None, share: float) -> None:
+        """Add up how much of each window is the presenter's."""
+        part = max(self._share_of(full), share * self._share_of(fresh))
+        if part >= _TELLING:
+            self._told_last = time
+        elif time - self._told_last > _LET_GO_SECONDS:
+            self._spoken = 0.0
+        self._spoken += _HOP_SECONDS * part
+        self._falling = bool(self._parts) and part < self._parts[0] - _FALLING
+        self._parts.append(part)
+
+    def _share_of(self, score: float | None) -> float:
+        """How much of a window the presenter has, by its score."""
+        if score is None:
+            return 0.0
+        rule = self._rule
+        return min(max((score - rule.nothing) / max(rule.whole - rule.nothing, 1e-6), 0.0), 1.0)
+
+    def seconds(self) -> Seconds:
+        """How long the presenter has been speaking, pauses left out.
+
+        Each moment of it lies in the windows of 1.6 s; what the last window holds is not yet fully counted:
+        half a window's worth where all of it is the presenter's, less where it slides in or out.
+        """
+        if not self._parts:
+            return 0.0
+        part = self._parts[-1]
+        return self._spoken + _WINDOW_SECONDS * (part * part / 2 if self._falling else part * (1 - part / 2))
 
     def mean(self, hops: int = _SCORES) -> float | None:
         """The weighted mean of the last scores; None when they tell too little."""
