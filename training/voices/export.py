@@ -41,7 +41,7 @@ def published(wheel: Path) -> CAMPPlus:
 def masked(self: CAMLayer, x: torch.Tensor) -> torch.Tensor:
     """The layer for windows of two seconds or less: they are one segment, so both of its means are one.
 
-    That takes 4 of 25 ms away; and onnxruntime divides the sum of a part segment by the length of a whole one.
+    That takes 4 of 25 ms away; and onnxruntime divides the sum of a part segment by a whole one's length.
     """
     context = torch.relu(self.linear1(2 * x.mean(-1, keepdim=True)))
     return self.linear_local(x) * torch.sigmoid(self.linear2(context))

@@ -31,7 +31,7 @@ class Rule:
     typical_weight: float = 2.0  # without a round: how much it counts that the window sounds less ...
     typical: float = 0.30  # ... like other people's voices than this
     screen: float = 0.42  # mean score worth a quiet line, after a round in which everybody was heard
-    screen_unheard: float = 0.63  # the same without such a round
+    screen_unheard: float = 0.68  # the same without such a round
     certain: float = 0.80  # mean score that is next to certain
     even: float = 0.37  # score of a full window at which presenter and other are equally likely
     even_short: float = 0.25  # the same for the shortest windows
