@@ -241,7 +241,10 @@ class Room:
         self.hearing.listen(DISCUSSION)
 
 
-def strongest(found: list[Input], least_seconds: float = 2.0) -> float:
+LEAST_SECONDS = load_settings().reminders.least_speech_seconds
+
+
+def strongest(found: list[Input], least_seconds: float = LEAST_SECONDS) -> float:
     return max(
         (e.strength for e in found if isinstance(e, PresenterEvidence) and e.speech_seconds >= least_seconds),
         default=0.0,
