@@ -25,8 +25,7 @@ _LEAST_RANGE = 1e-3  # no dividing by nothing when presenter and others cannot b
 _ONE_VOICE_BELOW = (
     0.20  # windows of the story this far below its median closeness, smoothed, are somebody else's
 )
-_RUNNING = 6  # windows in a reminder's mean
-_BLOCK = 12  # windows: longer than a window and its smoothing, so that neighbours are not split
+_BLOCK = 12  # windows between two turns: longer than a window and its smoothing
 _NEAREST = 10  # windows: with one, a single odd window decides; with groups by voice nothing was gained
 
 
@@ -37,6 +36,7 @@ class Others:
         self._rows: Floats = private_zeros((_CAPACITY, dim))
         self._held = 0
         self.voices = 0  # a rough count of people
+        self.too_alike = False  # did somebody else in the round sound just like the presenter?
 
     @property
     def rows(self) -> Floats:
@@ -55,7 +55,8 @@ class Others:
         if cohort is None or len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
             return
         mask = label_others(pool.rows, presenter)
-        mask[:in_round] |= _other_turns(pool.rows[:in_round], presenter, mask[:in_round])
+        turns, self.too_alike = _other_turns(pool.rows[:in_round], presenter, mask[:in_round])
+        mask[:in_round] |= turns
         found = pool.rows[mask]
         found = found[:: 1 + len(found) // _CAPACITY]
         self._held = len(found)
@@ -73,6 +74,7 @@ class Others:
         self._rows[:] = 0
         self._held = 0
         self.voices = 0
+        self.too_alike = False
 
 
 def unit(rows: Floats) -> Floats:
@@ -93,29 +95,6 @@ def of_one_voice(rows: Floats) -> Mask:
     """Which windows of the story [n, dim] are of the person who tells most of it."""
     close = smoothed(rows) @ purified_mean(rows)
     return np.asarray(close >= np.median(close) - _ONE_VOICE_BELOW)
-
-
-def told_apart(presenter: Floats, others: Floats, cohort: Floats, screen: float) -> tuple[float, float]:
-    """How often evidence would reach `screen`: while the presenter speaks, and while the others do.
-
-    Tried out on what was heard in this session, on windows that the discriminant has not learnt from.
-    """
-    half = len(presenter) // 2
-    odd = (np.arange(len(others)) // _BLOCK) % 2 == 1
-    apart = Discriminant(cohort.shape[1])
-    hits: list[Mask] = []
-    false: list[Mask] = []
-    for told, kept in ((presenter[:half], presenter[half:]), (presenter[half:], presenter[:half])):
-        for out in (odd, ~odd):
-            apart.learn(told, others[~out], cohort)
-            hits.append(_running_mean(apart.level(kept)) >= screen)
-            false.append(_running_mean(apart.level(others[out])) >= screen)
-    apart.forget()
-    return float(np.concatenate(hits).mean()), float(np.concatenate(false).mean())
-
-
-def _running_mean(levels: Floats) -> Floats:
-    return np.asarray(np.convolve(levels, np.full(_RUNNING, 1 / _RUNNING), "valid"), np.float32)
 
 
 class Discriminant:
@@ -192,24 +171,28 @@ def label_others(pool: Floats, presenter: Floats) -> Mask:
     return _agreed(np.asarray(pool @ mean < _FAR * np.median(presenter @ mean)))
 
 
-def _other_turns(round_: Floats, presenter: Floats, others: Mask) -> Mask:
+def _other_turns(round_: Floats, presenter: Floats, others: Mask) -> tuple[Mask, bool]:
     """Which windows of the round [n, dim] are a turn that sounds like the presenter's and is not.
 
     Everybody speaks once in it: of several such turns, far from each other, the closest is the presenter's.
+    And whether one of them is as close: then nothing tells that person from the presenter.
     """
-    found = np.zeros(len(round_), bool)
+    found, as_close = np.zeros(len(round_), bool), False
     edges = np.flatnonzero(np.diff(np.concatenate([[True], others, [True]]).astype(np.int8)))
     turns = [(b, e) for b, e in zip(edges[::2], edges[1::2], strict=True) if e - b >= _LEAST_TURN]
     if len(turns) < 2:
-        return found
+        return found, as_close
     mean = purified_mean(presenter)
     close = [float(unit(round_[b:e].mean(axis=0)) @ mean) for b, e in turns]
     own = int(np.argmax(close))
     for (b, e), closeness in zip(turns, close, strict=True):
         apart = b - turns[own][1] if b >= turns[own][1] else turns[own][0] - e
-        if closeness < close[own] - _TURN_BELOW and apart > _BLOCK:
-            found[b:e] = True
-    return found
+        if apart > _BLOCK:
+            if closeness < close[own] - _TURN_BELOW:
+                found[b:e] = True
+            else:
+                as_close = True
+    return found, as_close
 
 
 def smoothed(rows: Floats) -> Floats:

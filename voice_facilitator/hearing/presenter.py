@@ -18,7 +18,6 @@ from voice_facilitator.hearing.others import (
     Others,
     of_one_voice,
     purified_mean,
-    told_apart,
 )
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.hearing.voices import VoiceBank
@@ -32,10 +31,6 @@ _EARLY_UPDATES = (2, 4, 8, 16, 32, 64)  # windows of the story after which the v
 _UPDATE_EVERY = 64
 _READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a voice by
 _OTHER_SPEECH = 0.20  # share of the story's windows
-_LEAST_OTHERS = 48  # windows (9 s) of others that are enough to try out whether they can be told apart
-_TRIED_AT = 0.61  # of the discriminant's level, which is 1 for the presenter
-_MOST_FALSE = 0.10  # share of the others' windows that may pass for the presenter's; 0.055 at most measured
-_LEAST_TOLD = 0.60  # share of the presenter's windows that must be told; 0.94 to 1 measured
 _ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
 _TYPICAL = 40  # windows of the cohort: about as many as ten voices have
 
@@ -91,7 +86,8 @@ class PresenterModel:
             self._in_round = self._pool.offered
         else:
             self.update()
-            self._try_out()
+            if self._others.too_alike and self.enrolment is Enrolment.READY:
+                self.enrolment = Enrolment.AMBIGUOUS
 
     def learn_presenter(self, row: Floats) -> None:
         """A window of the story. row: float32 [dim] of length 1."""
@@ -131,21 +127,6 @@ class PresenterModel:
         mixed = float(np.mean(~of_one_voice(self._enrolled.rows)))
         enough = self.seconds >= _READY_SECONDS and mixed <= _OTHER_SPEECH
         self.enrolment = Enrolment.READY if enough else Enrolment.POOR
-
-    def _try_out(self) -> None:
-        """Could the others heard so far be told from the presenter?"""
-        others = self._others.rows
-        if (
-            self._cohort is None
-            or not self._rule.discriminant_weight
-            or self.enrolment not in (Enrolment.READY, Enrolment.AMBIGUOUS)
-            or len(others) < _LEAST_OTHERS
-        ):
-            return
-        story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
-        told, false = told_apart(story, others, self._cohort.embeddings, _TRIED_AT)
-        good = told >= _LEAST_TOLD and false <= _MOST_FALSE
-        self.enrolment = Enrolment.READY if good else Enrolment.AMBIGUOUS
 
     def score(self, row: Floats) -> Score:
         """How much this window [dim] is the presenter's. Only when `known`."""
