@@ -5,8 +5,8 @@
 Needs the requirements of `../shared/speech`. Renders what is not there yet; the same arguments give the same
 bytes. Casts: `held` takes only the seven voices of LibriSpeech test-other and LJ Speech, which no training
 has seen; `a` and `b` share out all 330 voices. Each line is a session: name, cast, seed, presenter, the rest.
-A, B, H and L came first; D and T add two for each voice with enough speech to present; U was heard only
-when all constants were fixed.
+A, B, H and L came first; D and T add two for each voice with enough speech to present, U one for some; V was
+heard only when all constants were fixed.
 """
 
 from __future__ import annotations
@@ -126,6 +126,26 @@ U17 a 2016 speechocean762/2016     --n-speakers 7 --check-in 6
 U18 b 2017 libri-test-other/3331   --n-speakers 7
 U19 a 2018 speechocean762/9645     --n-speakers 6 --check-in 6
 U20 b 2019 speechocean762/2061     --n-speakers 6 --same-sex
+V01 a 3000 ljspeech/LJ                --n-speakers 7 --check-in 6
+V02 a 3001 speechocean762/0157        --n-speakers 7
+V03 a 3002 speechocean762/0813        --n-speakers 6 --check-in 6
+V04 a 3003 speechocean762/0960        --n-speakers 6 --same-sex
+V05 a 3004 speechocean762/9626        --n-speakers 8 --check-in 6
+V06 b 3005 libri-test-other/3005      --n-speakers 6 --same-source
+V07 b 3006 speechocean762/0563        --n-speakers 9 --check-in 6
+V08 b 3007 speechocean762/2031        --n-speakers 8
+V09 b 3008 speechocean762/1408        --n-speakers 5 --same-sex --check-in 6
+V10 b 3009 speechocean762/9623        --n-speakers 7
+V11 a 3010 libri-test-other/1998      --n-speakers 7 --check-in 6
+V12 a 3011 libri-test-other/2033      --n-speakers 7
+V13 a 3012 libri-test-other/2414      --n-speakers 6 --check-in 6
+V14 a 3013 speechocean762/2059        --n-speakers 6 --same-sex
+V15 a 3014 speechocean762/2112        --n-speakers 8 --check-in 6
+V16 a 3015 speechocean762/9613        --n-speakers 6 --same-source
+V17 a 3016 speechocean762/9645        --n-speakers 9 --check-in 6
+V18 a 3017 speechocean762/1109        --n-speakers 8
+V19 a 3018 speechocean762/1260        --n-speakers 5 --same-sex --check-in 6
+V20 a 3019 speechocean762/2016        --n-speakers 7
 """
 _HELD_A = ["ljspeech/LJ", *(f"libri-test-other/{k}" for k in ("1998", "2033", "2414"))]
 _HELD_B = [f"libri-test-other/{k}" for k in ("367", "3331", "3005")]

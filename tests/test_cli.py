@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -239,8 +240,17 @@ def test_who_presses_space_without_a_microphone_is_told_what_stands_in_the_way(t
         assert program.stderr is not None
         told = iter(program.stderr.readline, "")
         assert next((line for line in told if "press the space bar" in line), "")
-        os.write(keyboard, b" ")
+        answered = threading.Event()
+
+        def press_again() -> None:  # what is typed while the keyboard is being set up is lost
+            while not answered.wait(0.5):
+                os.write(keyboard, b" ")
+
+        fingers = threading.Thread(target=press_again)
+        fingers.start()
         assert next((line for line in told if "There is no microphone" in line), "")
+        answered.set()
+        fingers.join()
         program.send_signal(signal.SIGINT)
     os.close(keyboard)
     os.close(terminal)
