@@ -32,7 +32,7 @@ def needs_encoder() -> None:
     """Skip where the default encoder was not fetched."""
     entry = models.load_manifest().default_encoder()
     if models.state_of(entry) is not models.State.GOOD:
-        pytest.skip("the encoder is not here: voice-facilitator models fetch")
+        pytest.skip("the encoder is not here: install the program again")
 
 
 def as_wav(path: Path, rate: int = RATE) -> Path:

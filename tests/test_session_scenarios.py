@@ -586,7 +586,7 @@ def test_a_reminder_waits_for_the_gap_as_long_as_the_presenter_goes_on() -> None
 
 @pytest.mark.parametrize(
     "evidence",
-    ["2.9 1.5", "0.9 30", "3 30 overlap", "nan 30", "3 nan"],
+    ["2.9 1.4", "0.9 30", "3 30 overlap", "nan 30", "3 nan"],
     ids=["a back-channel", "doubtful", "overlap", "no number", "no length"],
 )
 def test_what_is_doubtful_leads_to_nothing(evidence: str) -> None:

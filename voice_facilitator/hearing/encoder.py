@@ -37,7 +37,7 @@ class SpeakerEncoder(Protocol):
         """Describe the voice in each window.
 
         windows: float32 [n, 25600], 16 kHz mono, full scale 1. starts: int [n], the first sample of each
-        window that counts (default 0); what lies before is not looked at.
+        window that counts (default 0); what lies before is not looked at (but for 10 ms).
         Returns float32 [n, dim], each row of length 1 (or all zeros when nothing can be said).
         """
         ...

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.voice_model import Cohort
 from voice_facilitator.hearing.voices import VoiceBank
 from voice_facilitator.privacy.memory import private_zeros
 
@@ -43,16 +42,14 @@ class Others:
         """The windows held: a view [n, dim], not a copy."""
         return self._rows[: self._held]
 
-    def learn(
-        self, pool: VoiceBank, presenter: Floats, cohort: Cohort | None, same_voice: float, in_round: int = 0
-    ) -> None:
+    def learn(self, pool: VoiceBank, presenter: Floats, same_voice: float, in_round: int = 0) -> None:
         """Find the others' windows in the pool anew.
 
         presenter: [n, dim]. same_voice: as in `Rule`. in_round: how many windows of the pool, from the first,
         are of the round.
         """
         self.forget()
-        if cohort is None or len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
+        if len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
             return
         mask = label_others(pool.rows, presenter)
         turns, self.too_alike = _other_turns(pool.rows[:in_round], presenter, mask[:in_round])

@@ -26,7 +26,7 @@ from voice_facilitator.settings import HearingSettings
 WINDOW_CHUNKS = WINDOW_SAMPLES // CHUNK  # 50
 HOP_CHUNKS = 6  # windows end every 0.192 s
 HOP_SECONDS = HOP_CHUNKS * CHUNK_SECONDS
-_BATCH_CHUNKS = 32 * HOP_CHUNKS  # analysed at once: bounds the memory, fills the encoder's batch
+_BATCH_CHUNKS = 32 * HOP_CHUNKS  # analysed at once: bounds the memory
 _LEAST_SPEECH = 0.7  # share of a full window that must be speech
 _SHORTEST_CHUNKS = 12  # 0.38 s: with less, a voice cannot be told at all
 _PAUSE_CHUNKS = 5  # of held silence (so 0.35 s in all): another person may speak next
@@ -144,7 +144,7 @@ class Hearing:
         """Like `feed`, one step of 32 ms at a time.
 
         `listen`, `forget` and `gate` may be called between the steps: a replay can hand over many seconds
-        at once (the encoder is twice as fast in batches) and still answer each event at its time.
+        at once and still answer each event at its time.
         """
         for frame in self._analyse(samples):
             found = self.decide(frame)

@@ -2,7 +2,8 @@
 
 The story phase teaches the presenter's voice; the round and the question phase teach the others', as far
 as they surely are not the presenter. A window's score says on which side of the session's own discriminant
-it lies, and after a round by how much it is nearer to the presenter than to the others; `Rule` weighs them.
+it lies; after a round by how much it is nearer to the presenter than to the others; without one how much it
+sounds like many voices. `Rule` weighs them.
 docs/presenter-detection.md tells the method and where each constant comes from.
 """
 
@@ -37,7 +38,7 @@ _TYPICAL = 40  # windows of the cohort: about as many as ten voices have
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How much a window is the presenter's, and what that is made of. All but `discriminant` are cosines."""
+    """How much a window is the presenter's, and why. `score` and `discriminant` are no cosines."""
 
     score: float  # all of it together, on the scale of `Rule`
     own: float  # to the presenter's mean
@@ -86,8 +87,7 @@ class PresenterModel:
             self._in_round = self._pool.offered
         else:
             self.update()
-            if self._others.too_alike and self.enrolment is Enrolment.READY:
-                self.enrolment = Enrolment.AMBIGUOUS
+            self._judge()
 
     def learn_presenter(self, row: Floats) -> None:
         """A window of the story. row: float32 [dim] of length 1."""
@@ -112,9 +112,7 @@ class PresenterModel:
         self._known = True
         if self._cohort is not None:
             story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
-            self._others.learn(
-                self._pool, story, self._cohort, self._rule.same_voice, self._pool.held_of(self._in_round)
-            )
+            self._others.learn(self._pool, story, self._rule.same_voice, self._pool.held_of(self._in_round))
             self._discriminant.learn(story, self._others.rows, self._cohort.embeddings)
         if self.enrolment is Enrolment.LEARNING and self.seconds >= _READY_SECONDS:
             self.enrolment = Enrolment.READY
@@ -127,6 +125,12 @@ class PresenterModel:
         mixed = float(np.mean(~of_one_voice(self._enrolled.rows)))
         enough = self.seconds >= _READY_SECONDS and mixed <= _OTHER_SPEECH
         self.enrolment = Enrolment.READY if enough else Enrolment.POOR
+        self._judge()
+
+    def _judge(self) -> None:
+        """Can anybody be told from the presenter? What was heard last decides."""
+        if self.enrolment in (Enrolment.READY, Enrolment.AMBIGUOUS):
+            self.enrolment = Enrolment.AMBIGUOUS if self._others.too_alike else Enrolment.READY
 
     def score(self, row: Floats) -> Score:
         """How much this window [dim] is the presenter's. Only when `known`."""
@@ -135,7 +139,7 @@ class PresenterModel:
         own = float(row @ self._mean)
         typical = self._typical(row)
         apart = float(self._discriminant.level(row))
-        value = rule.own_weight * own + rule.discriminant_weight * apart
+        value = own if self._cohort is None else apart
         if not self.everybody_heard:  # then who is speaking may never have been heard
             value += 0.0 if typical is None else rule.typical_weight * (rule.typical - typical)
         elif nearest is not None:

@@ -54,7 +54,7 @@ class Reason(StrEnum):
 class Decision:
     """One decision, every 0.2 s of speech: the scores, the calibration they are measured by, the reason.
 
-    Scores and closenesses are on the encoder's cosine scale; `odds` are natural log-odds of the presenter.
+    The score is on the scale of `Rule`, closenesses are cosines; `odds` are natural log-odds.
     """
 
     who: SpeakerState
@@ -120,7 +120,7 @@ class WhoSpeaks:
         """Our own announcement: nothing is decided."""
         out: list[Input] = []
         self._turns.end()
-        self._evidence(0.0, time, out)
+        self._evidence(0.0, out)
         self._show(SpeakerState.SELF, out)
         return out
 
@@ -128,12 +128,10 @@ class WhoSpeaks:
         """No speech, for `seconds` up to now. pause: a short pause has just become one."""
         out: list[Input] = []
         if pause:
-            if self._mode.decide and self._strength >= 1:  # only now is the length of what was said known
-                self._evidence(self._strength, time - seconds, out)
             self._turns.pause()
         if seconds > STRETCH_SECONDS:
             self._turns.end()
-            self._evidence(0.0, time, out)
+            self._evidence(0.0, out)
         self._show(SpeakerState.SILENCE, out)
         return out
 
@@ -167,7 +165,6 @@ class WhoSpeaks:
         share = heard.fresh_seconds / WINDOW_SECONDS
         for _ in range(self._repeat):
             self._turns.hop(
-                time,
                 None if full is None else full.score,
                 None if fresh is None else fresh.score,
                 share,
@@ -179,7 +176,7 @@ class WhoSpeaks:
         if strength is not None and model.enrolment is not Enrolment.READY:
             strength = min(strength, _UNSURE_STRENGTH)  # not known well enough to tell anybody anything
         if self._mode.decide and strength is not None:
-            self._evidence(strength, time, out)
+            self._evidence(strength, out)
         if self.explain is not None:
             told = full or fresh
             self.explain(
@@ -224,7 +221,7 @@ class WhoSpeaks:
             self._who = who
             out.append(events.SpeakerChanged(who))
 
-    def _evidence(self, strength: float, time: Seconds, out: list[Input]) -> None:
+    def _evidence(self, strength: float, out: list[Input]) -> None:
         strength = round(strength, 1)
         if strength >= 0.3 or strength != self._strength:
             self._strength = strength

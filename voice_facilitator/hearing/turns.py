@@ -14,11 +14,11 @@ from voice_facilitator.session.events import Seconds
 _SCORES = 6  # hops in the running mean: 1.2 s
 _SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
 _LEAST_WEIGHT = 1.5  # full windows' worth in a mean
-_HOP_SECONDS = 0.2
+_HOP_SECONDS = 0.192  # six chunks of 32 ms
 _WINDOW_SECONDS = 1.6
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
-_FALLING = 0.15  # less of the window than two hops before: the presenter has stopped
-_LET_GO_SECONDS = 1.0  # without a window that tells
+_FALLING = 0.15  # less of the window than three hops before: the presenter has stopped
+_LET_GO_HOPS = 5  # of speech without a window that tells
 _MOST_ODDS = 5.0
 _KEEP = 0.4  # of the log-odds from one hop to the next: neighbouring windows are no new witnesses
 _KEEP_AFTER_PAUSE = 0.25
@@ -37,13 +37,17 @@ class Turns:
         self.odds = 0.0  # log-odds of presenter against other
         self._parts: deque[float] = deque(maxlen=_FADING_HOPS)  # shares of the last windows
         self._spoken: Seconds = 0.0  # the presenter's, as far as counted
-        self._told_last: Seconds = 0.0
+        self._untold = 0  # hops
         self._falling = False
+        self._anew = False  # after a pause: only what was said since is counted, until it fills a window
         self._begun = False
 
     def pause(self) -> None:
         """A short pause: another person may speak next."""
         self.odds *= _KEEP_AFTER_PAUSE
+        self._spoken = self.seconds()
+        self._parts.clear()
+        self._anew = True
 
     def begin(self, prior: float) -> None:
         """There is speech. prior: log-odds of the presenter, should a new stretch begin with it."""
@@ -57,9 +61,11 @@ class Turns:
         self._fulls.clear()
         self._parts.clear()
         self._spoken = 0.0
+        self._untold = 0
+        self._anew = False
         self._begun = False
 
-    def hop(self, time: Seconds, full: float | None, fresh: float | None, share: float, prior: float) -> None:
+    def hop(self, full: float | None, fresh: float | None, share: float, prior: float) -> None:
         """One hop of 0.2 s within speech.
 
         full: score of the last 1.6 s, where they are mostly speech. fresh: score of what was said since
@@ -81,14 +87,21 @@ class Turns:
             self._fulls.append(full)
         self.odds += (1 - _KEEP) * prior
         self.odds = max(-_MOST_ODDS, min(_MOST_ODDS, self.odds))
-        self._count(time, full, fresh, share)
+        self._count(full, fresh, share)
 
-    def _count(self, time: Seconds, full: float | None, fresh: float | None, share: float) -> None:
+    def _count(self, full: float | None, fresh: float | None, share: float) -> None:
         """Add up how much of each window is the presenter's."""
-        part = max(self._share_of(full), share * self._share_of(fresh))
-        if part >= _TELLING:
-            self._told_last = time
-        elif time - self._told_last > _LET_GO_SECONDS:
+        part = share * self._share_of(fresh)
+        if self._anew:
+            if fresh is None and not self._parts:
+                return
+            self._anew = fresh is not None
+        if not self._anew:
+            part = max(part, self._share_of(full))
+        if fresh is None and full is None:
+            return
+        self._untold = 0 if part >= _TELLING else self._untold + 1
+        if self._untold >= _LET_GO_HOPS:
             self._spoken = 0.0
         self._spoken += _HOP_SECONDS * part
         self._falling = bool(self._parts) and part < self._parts[0] - _FALLING
@@ -108,7 +121,7 @@ class Turns:
         half a window's worth where all of it is the presenter's, less where it slides in or out.
         """
         if not self._parts:
-            return 0.0
+            return self._spoken
         part = self._parts[-1]
         return self._spoken + _WINDOW_SECONDS * (part * part / 2 if self._falling else part * (1 - part / 2))
 

@@ -24,8 +24,6 @@ class Rule:
     The defaults are those of the shipped default encoder.
     """
 
-    own_weight: float = 0.0  # how much closeness to the presenter counts: for an encoder without a cohort
-    discriminant_weight: float = 1.0  # how much it counts for that the window lies on the presenter's side
     margin_weight: float = 1.0  # after a round: how much it counts by what it is closer to the presenter ...
     margin: float = 0.15  # ... than to any other voice heard, beyond this
     typical_weight: float = 2.0  # without a round: how much it counts that the window sounds less ...
@@ -66,7 +64,7 @@ class Cohort:
 
     @classmethod
     def load(cls, path: Path) -> Cohort:
-        """Read `cohort.npz` (arrays `embeddings` float16, `voice`, `names`).
+        """Read a cohort (arrays `embeddings` float16, `voice`, `names`).
 
         Raises FacilitatorError `model-missing` or `model-damaged`.
         """

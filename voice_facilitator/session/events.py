@@ -135,7 +135,8 @@ class PresenterEvidence(Input):
     """How strongly the running stretch of speech is the presenter's.
 
     `strength`: 0 is none, 1 is enough for a quiet line on the display, 2 is next to certain.
-    `speech_seconds`: seconds of speech in the running stretch. `overlap`: somebody speaks at the same time.
+    `speech_seconds`: how much of the running stretch the presenter has spoken.
+    `overlap`: somebody speaks at the same time.
     """
 
     strength: float
