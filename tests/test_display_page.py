@@ -228,7 +228,7 @@ def test_clicker_and_keys_do_what_a_voice_does(stage: Stage, visit: Open) -> Non
     ]:
         page.keyboard.press(key)
         shows(page, "title", title)
-        wait_for(lambda done=done: stage.done()[-1] == done)
+        wait_for(lambda done=done: stage.done()[-1:] == [done])
         stage.go_on(2)
         page.wait_for_timeout(50)
     page.keyboard.press("b")
@@ -239,7 +239,7 @@ def test_clicker_and_keys_do_what_a_voice_does(stage: Stage, visit: Open) -> Non
     more = {"+": "more-time", "u": "undo", "s": "stop-reminders", "t": "timer-only", "e": "end"}
     for key, done in more.items():
         page.keyboard.press(key)
-        wait_for(lambda done=done: stage.done()[-1] == done)
+        wait_for(lambda done=done: stage.done()[-1:] == [done])
     stage.go_on(2)
     page.keyboard.press("y")
     shows(page, "title", "Until next time")
