@@ -273,7 +273,7 @@ def test_buttons_undo_and_a_second_press_for_what_is_for_good(stage: Stage, visi
     wait_for(lambda: stage.done() == ["begin", "more-time", "undo"])
     page.get_by_role("button", name="Timer only").click()
     page.get_by_role("button", name="Press again").click()
-    wait_for(lambda: stage.done()[-1] == "timer-only")
+    wait_for(lambda: stage.done()[-1:] == ["timer-only"])
     page.get_by_role("button", name="Next part").click()
     page.keyboard.press("Space")  # goes to the session, not to the button pressed before
     shows(page, "title", "Check-in")
