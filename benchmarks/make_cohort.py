@@ -47,7 +47,7 @@ def main() -> None:
             windows = room.windows(bank, name, options.windows)
             if not windows:
                 continue
-            rows.append(encoder.encode(np.stack(windows)))
+            rows.append(encoder.encode(np.stack(windows))[:, 0])
             voices += [len(names)] * len(windows)
             names.append(name)
     arrays = {

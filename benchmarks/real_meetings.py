@@ -37,7 +37,7 @@ def meetings(folder: Path, encoder: SpeakerEncoder) -> str:
         who, at = np.array(owner), np.array(start)
         apart = np.triu(np.abs(at[:, None] - at[None]) >= WINDOW_SAMPLES, 1)
         equal = who[:, None] == who[None]
-        rows = encoder.encode(np.stack(windows))
+        rows = encoder.encode(np.stack(windows))[:, 0]
         close = rows @ rows.T
         same.append(close[apart & equal])
         different.append(close[apart & ~equal])

@@ -86,11 +86,13 @@ class Analysed:
         full = dict(zip(a["fi"].tolist(), a["fe"].astype(np.float32), strict=True))
         fresh = dict(zip(a["gi"].tolist(), a["ge"].astype(np.float32), strict=True))
         lengths = dict(zip(a["gi"].tolist(), a["gs"].tolist(), strict=True))
+        ends = dict(zip(a["li"].tolist(), a["le"].astype(np.float32), strict=True))
         for k, (speech, level) in enumerate(zip(a["speech"].tolist(), a["level"].tolist(), strict=True)):
             at = k if (k + 1) % hop_chunks == 0 else -1
             yield Frame(
-                (k + 1) * CHUNK_SECONDS, speech, level, full.get(at), fresh.get(at), lengths.get(at, 0.0)
-            )
+                (k + 1) * CHUNK_SECONDS, speech, level, full.get(at), fresh.get(at), lengths.get(at, 0.0),
+                ends.get(at),
+            )  # fmt: skip
 
     @property
     def speech(self) -> Floats:
@@ -108,6 +110,7 @@ def _analyse(path: Path, encoder: SpeakerEncoder, settings: HearingSettings) -> 
     speech, level = [], []
     full: list[tuple[int, Floats]] = []
     fresh: list[tuple[int, Floats, float]] = []
+    ends: list[tuple[int, Floats]] = []
     for block in FileSource(path, block_seconds=10).blocks():
         for frame in hearing._analyse(block):  # the half of the hearing before any decision
             k = len(speech)
@@ -117,6 +120,8 @@ def _analyse(path: Path, encoder: SpeakerEncoder, settings: HearingSettings) -> 
                 full.append((k, frame.full.astype(np.float16)))
             if frame.fresh is not None:
                 fresh.append((k, frame.fresh.astype(np.float16), frame.fresh_seconds))
+            if frame.end is not None:
+                ends.append((k, frame.end.astype(np.float16)))
     empty = np.zeros((0, encoder.dim), np.float16)
     return {
         "speech": np.array(speech),
@@ -126,4 +131,6 @@ def _analyse(path: Path, encoder: SpeakerEncoder, settings: HearingSettings) -> 
         "gi": np.array([k for k, _, _ in fresh], np.int64),
         "ge": np.stack([row for _, row, _ in fresh]) if fresh else empty,
         "gs": np.array([seconds for _, _, seconds in fresh], np.float32),
+        "li": np.array([k for k, _ in ends], np.int64),
+        "le": np.stack([row for _, row in ends]) if ends else empty,
     }

@@ -66,9 +66,17 @@ def test_the_front_end_equals_the_reference() -> None:
 
 def test_vectors_are_192_numbers_of_length_1(encoder: CampplusEncoder) -> None:
     vectors = encoder.encode(noise(3))
-    assert (vectors.shape, vectors.dtype, encoder.dim) == ((3, 192), np.float32, 192)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert encoder.encode(noise(0)).shape == (0, 192)
+    assert (vectors.shape, vectors.dtype, encoder.dim) == ((3, 2, 192), np.float32, 192)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:, 0], axis=1), 1, atol=1e-5)
+    assert encoder.encode(noise(0)).shape == (0, 2, 192)
+
+
+def test_the_end_of_a_window_is_another_voice_than_the_whole(encoder: CampplusEncoder) -> None:
+    before, after = noise(1), noise(1, seed=6)[:, ::-1]
+    turn = before.copy()
+    turn[:, -int(0.8 * RATE) :] = after[:, -int(0.8 * RATE) :]
+    (whole_a, end_a), (whole_b, end_b), (whole, end) = encoder.encode(np.concatenate([before, after, turn]))
+    assert end @ end_b - end @ end_a > whole @ whole_b - whole @ whole_a
 
 
 def test_a_window_that_begins_late_is_a_shorter_one(encoder: CampplusEncoder) -> None:

@@ -50,7 +50,8 @@ class LoudnessEncoder:
 
     def encode(self, windows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
         energy = (windows.reshape(len(windows), 8, -1) ** 2).sum(axis=2) + 1e-9
-        return (energy / np.linalg.norm(energy, axis=1, keepdims=True)).astype(np.float32)
+        voice = (energy / np.linalg.norm(energy, axis=1, keepdims=True)).astype(np.float32)
+        return np.stack([voice, voice[:, ::-1]], axis=1)
 
 
 class NoEncoder:
@@ -211,15 +212,17 @@ class Room:
             self.frames += 1
             self.speaking = 0 if who is None else self.speaking + 1
             time = self.frames * CHUNK_SECONDS
-            full = fresh = None
+            full = fresh = end = None
             self.window = [*self.window[1:], who]
             if who is not None and self.frames % self.hop == 0:
                 if self.window.count(None) <= 15:
                     full = self.embedding(self.window)
                 if 12 <= self.speaking < WINDOW_CHUNKS:
                     fresh = self.embedding(self.window[-self.speaking :])
+                end = self.embedding(self.window[-min(self.speaking, 21) :])
+                end = end if self.speaking >= 12 else None
             length = self.speaking * CHUNK_SECONDS if fresh is not None else 0.0
-            frame = Frame(time, who is not None, -30.0, full, fresh, length)
+            frame = Frame(time, who is not None, -30.0, full, fresh, length, end)
             self.found += [(time, event) for event in self.hearing.decide(frame)]
         return [event for _, event in self.found[before:]]
 

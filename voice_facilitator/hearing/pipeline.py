@@ -45,11 +45,12 @@ class Frame:
     full: Floats | None = None  # voice of the last 1.6 s
     fresh: Floats | None = None  # voice of what was said since the last short pause, if less than 1.6 s
     fresh_seconds: Seconds = 0.0  # length of that
+    end: Floats | None = None  # voice of the end of `fresh`, or else of `full`
     sound: Floats | None = None  # the chunk itself, for commands: good until the next frame
 
     def wipe(self) -> None:
         """Overwrite the embeddings: who wants to keep them has copied them."""
-        for voice in (self.full, self.fresh):
+        for voice in (self.full, self.fresh, self.end):
             if voice is not None:
                 voice[:] = 0
 
@@ -187,16 +188,21 @@ class Hearing:
         voices = self._encode(wanted)
         frames = []
         for k in range(count):
-            fresh_voice, skipped = voices.get((k, False), (None, WINDOW_CHUNKS))
+            whole, _ = voices.get((k, True), (None, 0))
+            since_pause, skipped = voices.get((k, False), (None, WINDOW_CHUNKS))
+            last = whole if since_pause is None else since_pause
+            if whole is not None and since_pause is not None:
+                whole[1] = 0  # nobody needs it
             frames.append(
                 Frame(
                     time=(self._analysed + k + 1) * CHUNK_SECONDS,
                     speech=bool(speech[WINDOW_CHUNKS + k]),
                     sound=self._audio[WINDOW_SAMPLES + k * CHUNK :][:CHUNK],
                     level=levels[k],
-                    full=voices.get((k, True), (None, 0))[0],
-                    fresh=fresh_voice,
+                    full=None if whole is None else whole[0],
+                    fresh=None if since_pause is None else since_pause[0],
                     fresh_seconds=(WINDOW_CHUNKS - skipped) * CHUNK_SECONDS,
+                    end=None if last is None else last[1],
                 )
             )
         self._analysed += count
@@ -213,7 +219,7 @@ class Hearing:
             self._audio[:WINDOW_SAMPLES] = 0
 
     def _encode(self, wanted: list[tuple[int, int]]) -> dict[tuple[int, bool], tuple[Floats, int]]:
-        """The voices of the wanted windows, by chunk and whether the window is a full one."""
+        """The voices of the wanted windows [2, dim], by chunk and whether the window is a full one."""
         if not wanted or self._encoder is None:
             return {}
         windows = np.stack([self._audio[(k + 1) * CHUNK :][:WINDOW_SAMPLES] for k, _ in wanted])
@@ -250,9 +256,13 @@ class Hearing:
 
     def _usable(self, frame: Frame) -> Heard:
         """The frame's voices, unless our own announcement is in them."""
+        full = frame.full if frame.time - WINDOW_SECONDS >= self._usable_from else None
+        fresh = frame.fresh if frame.time - frame.fresh_seconds >= self._usable_from else None
+        of_end = full if frame.fresh is None else fresh
         return Heard(
-            frame.full if frame.time - WINDOW_SECONDS >= self._usable_from else None,
-            frame.fresh if frame.time - frame.fresh_seconds >= self._usable_from else None,
+            full,
+            fresh,
             frame.fresh_seconds,
+            None if of_end is None else frame.end,
             due=self._decided % self._hop == 0,
         )

@@ -3,13 +3,13 @@
 The story phase teaches the presenter's voice; the round and the question phase teach the others', as far
 as they surely are not the presenter. A window's score says on which side of the session's own discriminant
 it lies; after a round by how much it is nearer to the presenter than to the others; without one how much it
-sounds like many voices. `Rule` weighs them.
+sounds like many voices. `Rule` weighs them, otherwise for the end of a window than for the whole of it.
 docs/presenter-detection.md tells the method and where each constant comes from.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -109,11 +109,12 @@ class PresenterModel:
         if len(self._enrolled) < _LEAST_WINDOWS:
             return
         self._mean[:] = purified_mean(self._enrolled.rows)
-        self._known = True
+        self._known = self._cohort is None
         if self._cohort is not None:
             story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
             self._others.learn(self._pool, story, self._rule.same_voice, self._pool.held_of(self._in_round))
             self._discriminant.learn(story, self._others.rows, self._cohort.embeddings)
+            self._known = self._discriminant.learnt
         if self.enrolment is Enrolment.LEARNING and self.seconds >= _READY_SECONDS:
             self.enrolment = Enrolment.READY
 
@@ -134,17 +135,31 @@ class PresenterModel:
 
     def score(self, row: Floats) -> Score:
         """How much this window [dim] is the presenter's. Only when `known`."""
-        rule = self._rule
-        nearest = self._others.closeness(row)
-        own = float(row @ self._mean)
-        typical = self._typical(row)
-        apart = float(self._discriminant.level(row))
-        value = own if self._cohort is None else apart
+        parts, rule = self._parts(row), self._rule
+        value = parts.own if self._cohort is None else parts.discriminant
         if not self.everybody_heard:  # then who is speaking may never have been heard
-            value += 0.0 if typical is None else rule.typical_weight * (rule.typical - typical)
-        elif nearest is not None:
-            value += rule.margin_weight * (own - nearest - rule.margin)
-        return Score(float(value), own, nearest, typical, apart)
+            value += 0.0 if parts.typical is None else rule.typical_weight * (rule.typical - parts.typical)
+        elif parts.nearest is not None:
+            value += rule.margin_weight * (parts.own - parts.nearest - rule.margin)
+        return replace(parts, score=value)
+
+    def score_end(self, row: Floats) -> float:
+        """The same for the end of a window [dim]. How close it is to the presenter says little there."""
+        parts, rule = self._parts(row), self._rule
+        value = parts.own if self._cohort is None else parts.discriminant
+        if not self.everybody_heard:
+            value += (
+                0.0 if parts.typical is None else rule.end_typical_weight * (rule.typical - parts.typical)
+            )
+        elif parts.nearest is not None:
+            value += rule.end_nearest_weight * (rule.end_nearest - parts.nearest)
+        return value
+
+    def _parts(self, row: Floats) -> Score:
+        return Score(
+            0.0, float(row @ self._mean), self._others.closeness(row), self._typical(row),
+            float(self._discriminant.level(row)),
+        )  # fmt: skip
 
     def _typical(self, row: Floats) -> float | None:
         if self._cohort is None or len(self._cohort.embeddings) <= _TYPICAL:

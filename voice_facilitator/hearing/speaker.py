@@ -33,6 +33,7 @@ class Heard:
     full: Floats | None  # the last 1.6 s
     fresh: Floats | None  # what was said since the last short pause, if less than 1.6 s
     fresh_seconds: Seconds
+    end: Floats | None  # of `fresh`, or else of `full`
     due: bool  # a decision is due, every 0.2 s (or as the settings want it)
 
 
@@ -61,8 +62,10 @@ class Decision:
     reason: Reason
     odds: float
     score: Score | None = None  # of the last 1.6 s, or of what was said since the last pause
+    end: float | None = None  # score of the end of that
+    even: float = 0.0  # score of an end at which presenter and other are equally likely
+    agrees: float = 0.0  # score of an end that a reminder needs
     mean: float | None = None  # running mean of the scores that a reminder looks at
-    even: float = 0.0  # score at which presenter and other are equally likely
     screen: float = 0.0  # mean that is worth a quiet line, here and now
     certain: float = 0.0  # mean that is next to certain
     strength: float = 0.0
@@ -163,11 +166,13 @@ class WhoSpeaks:
         full = None if heard.full is None else model.score(heard.full)
         fresh = None if heard.fresh is None else model.score(heard.fresh)
         share = heard.fresh_seconds / WINDOW_SECONDS
+        end = None if heard.end is None else model.score_end(heard.end)
         for _ in range(self._repeat):
             self._turns.hop(
                 None if full is None else full.score,
                 None if fresh is None else fresh.score,
                 share,
+                end,
                 self._prior(),
             )
         screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
@@ -181,8 +186,8 @@ class WhoSpeaks:
             told = full or fresh
             self.explain(
                 Decision(
-                    self._speaker(), self._reason(model, told, strength), self._turns.odds, told,
-                    self._turns.mean(), self._rule.even, screen, certain,
+                    self._speaker(), self._reason(model, told, strength), self._turns.odds, told, end,
+                    self._rule.even, self._rule.agrees, self._turns.mean(), screen, certain,
                     strength or 0.0 if self._mode.decide else 0.0, self._turns.seconds(),
                 )
             )  # fmt: skip
@@ -190,15 +195,13 @@ class WhoSpeaks:
     def _reason(self, model: PresenterModel, told: Score | None, strength: float | None) -> Reason:
         if told is None or strength is None:
             return Reason.SHORT
+        if self._mode.decide and strength >= 1:
+            return Reason.CERTAIN if strength >= 2 else Reason.SCREEN
         if abs(self._turns.odds) < self._rule.unsure:
             return Reason.EVEN
         if not self._mode.decide or self._turns.odds < 0:
             return Reason.ODDS
-        if model.enrolment is not Enrolment.READY:
-            return Reason.ENROLMENT
-        if strength < 1:
-            return Reason.BELOW_SCREEN
-        return Reason.CERTAIN if strength >= 2 else Reason.SCREEN
+        return Reason.ENROLMENT if model.enrolment is not Enrolment.READY else Reason.BELOW_SCREEN
 
     def _prior(self) -> float:
         if self._mode.enrol:
@@ -208,7 +211,9 @@ class WhoSpeaks:
     def _speaker(self) -> SpeakerState:
         model = self._model
         if model is None or not model.known:
-            # In the round nobody is the presenter yet; in the story it is soon to be known.
+            # In the round nobody is the presenter yet; in the story it is whoever begins to tell it.
+            if model is not None and self._mode.enrol:
+                return SpeakerState.PRESENTER
             return SpeakerState.OTHER if self._mode.learn_others else SpeakerState.UNSURE
         if abs(self._turns.odds) < self._rule.unsure:
             return SpeakerState.UNSURE

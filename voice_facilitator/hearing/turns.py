@@ -1,7 +1,8 @@
 """Whose turn it is, from the scores of single windows: a state for the display, evidence for the reminder.
 
-Both look at short windows after a pause and at full ones later. The state follows quickly: it adds up
-log-odds. The evidence is slow and careful: a mean over 1.2 s of windows, or a higher one over 0.8 s.
+The state follows quickly: it adds up log-odds of the ends of windows, which tell less well but sooner. The
+evidence is slow and careful: a mean over 1.2 s of whole windows, or a higher one over 0.8 s, and the end of
+the last one has to agree.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ _SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
 _LEAST_WEIGHT = 1.5  # full windows' worth in a mean
 _HOP_SECONDS = 0.192  # six chunks of 32 ms
 _WINDOW_SECONDS = 1.6
+_END_SHARE = 0.5  # of a window: the longer of the two parts that its end is made of
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
-_FALLING = 0.15  # less of the window than three hops before: the presenter has stopped
+_FALLING_HOPS = 3
+_FALLING = 0.15  # less of the window than so many hops before: the presenter has stopped
 _LET_GO_HOPS = 5  # of speech without a window that tells
 _MOST_ODDS = 5.0
 _KEEP = 0.4  # of the log-odds from one hop to the next: neighbouring windows are no new witnesses
 _KEEP_AFTER_PAUSE = 0.25
-_FADING_HOPS = 3  # a window that slides out of somebody's speech falls for 1.6 s; this sees it sooner
-_FADING = 0.5
 _MOST_STRENGTH = 3.0
 
 
@@ -33,9 +34,9 @@ class Turns:
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._scores: deque[tuple[float, float] | None] = deque(maxlen=_SCORES)  # score, weight
-        self._fulls: deque[float] = deque(maxlen=_FADING_HOPS)  # scores of the last full windows
+        self._end: float | None = None  # score of the end of the last window
         self.odds = 0.0  # log-odds of presenter against other
-        self._parts: deque[float] = deque(maxlen=_FADING_HOPS)  # shares of the last windows
+        self._parts: deque[float] = deque(maxlen=_FALLING_HOPS)  # shares of the last windows
         self._spoken: Seconds = 0.0  # the presenter's, as far as counted
         self._untold = 0  # hops
         self._falling = False
@@ -58,33 +59,29 @@ class Turns:
     def end(self) -> None:
         """The stretch of speech is over."""
         self._scores.clear()
-        self._fulls.clear()
+        self._end = None
         self._parts.clear()
         self._spoken = 0.0
         self._untold = 0
         self._anew = False
         self._begun = False
 
-    def hop(self, full: float | None, fresh: float | None, share: float, prior: float) -> None:
+    def hop(
+        self, full: float | None, fresh: float | None, share: float, end: float | None, prior: float
+    ) -> None:
         """One hop of 0.2 s within speech.
 
         full: score of the last 1.6 s, where they are mostly speech. fresh: score of what was said since
-        the last short pause. share: length of that in windows (0 to 1). prior: log-odds before hearing.
+        the last short pause. share: length of that in windows (0 to 1). end: score of the end of either.
+        prior: log-odds before hearing.
         """
-        rule = self._rule
         told = fresh if fresh is not None else full
         length = share if fresh is not None else 1.0
         self._scores.append(None if told is None else (told, length))
-        if told is not None:
-            even = rule.even_short + (rule.even - rule.even_short) * length
-            fading = 0.0
-            if fresh is None and self._fulls:
-                fading = _FADING * min(told - self._fulls[0], 0.0)
-            self.odds = _KEEP * self.odds + length * rule.slope * (told + fading - even)
-        if full is None:
-            self._fulls.clear()
-        else:
-            self._fulls.append(full)
+        self._end = end
+        if end is not None:
+            weight = min(1.0, length / _END_SHARE)
+            self.odds = _KEEP * self.odds + weight * self._rule.slope * (end - self._rule.even)
         self.odds += (1 - _KEEP) * prior
         self.odds = max(-_MOST_ODDS, min(_MOST_ODDS, self.odds))
         self._count(full, fresh, share)
@@ -141,7 +138,7 @@ class Turns:
         if self._scores and self._scores[-1] is None:
             return None
         quick, mean = self.mean(_SHORT_SCORES), self.mean()
-        if mean is None or self.odds <= 0:  # a mean lags behind: what was said last has to agree
+        if mean is None or self._end is None or self._end < self._rule.agrees:  # a mean lags behind
             return 0.0
         best = mean if quick is None else max(mean, quick - self._rule.quick)
         if best < screen:

@@ -28,11 +28,14 @@ class Rule:
     margin: float = 0.15  # ... than to any other voice heard, beyond this
     typical_weight: float = 2.0  # without a round: how much it counts that the window sounds less ...
     typical: float = 0.30  # ... like other people's voices than this
+    end_nearest_weight: float = 1.7  # for the end of a window, after a round: how much it counts that ...
+    end_nearest: float = 0.35  # ... it is less close to any other voice heard than this
+    end_typical_weight: float = 1.0  # the same as `typical_weight`, for the end of a window
     screen: float = 0.55  # mean score worth a quiet line, after a round in which everybody was heard
     screen_unheard: float = 0.68  # the same without such a round
     certain: float = 0.80  # mean score that is next to certain
-    even: float = 0.45  # score of a full window at which presenter and other are equally likely
-    even_short: float = 0.33  # the same for the shortest windows
+    even: float = 0.40  # score of a window's end at which presenter and other are equally likely
+    agrees: float = 0.50  # score of the end that the last window must have, whatever the mean says
     whole: float = 0.75  # score of a full window in which nobody but the presenter speaks
     nothing: float = 0.20  # score of a full window that holds nothing of the presenter
     same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display

@@ -91,8 +91,8 @@ class VoskEncoder:
         _loaded.add(self)
 
     def encode(self, windows: Floats, starts: NDArray[np.int64] | None = None) -> Floats:
-        """See `SpeakerEncoder.encode`."""
-        out = np.zeros((len(windows), self.dim), np.float32)
+        """See `SpeakerEncoder.encode`. The end of a window is no other than the whole."""
+        out = np.zeros((len(windows), 2, self.dim), np.float32)
         for row, window in enumerate(windows):
             valid = window if starts is None else window[int(starts[row]) :]
             # The speaker model must be set before any sound: later it kills the process.
