@@ -22,7 +22,7 @@ BESIDE_PYTHON = Path(sys.executable).parent / "voice-facilitator"
 @pytest.mark.parametrize("command", [[sys.executable, "-m", "voice_facilitator"], [str(BESIDE_PYTHON)]])
 def test_an_interrupt_from_before_it_began_ends_it_with_its_exit_code(command: list[str]) -> None:
     def pressed_already() -> None:
-        """As scripts/start does: held back until the program is there to answer."""
+        """As the installed command does: held back until the program is there to answer."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -33,6 +33,22 @@ def test_an_interrupt_from_before_it_began_ends_it_with_its_exit_code(command: l
         preexec_fn=pressed_already, capture_output=True, check=False, text=True, timeout=60,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (130, "", "Stopped.")
+
+
+def test_while_python_starts_it_is_quiet_too() -> None:
+    if not BESIDE_PYTHON.exists() or "--block-signal" not in BESIDE_PYTHON.read_text().splitlines()[0]:
+        pytest.skip("the program was not installed by scripts/setup, or env cannot hold signals back")
+    for milliseconds in range(0, 60, 4):  # Python takes about 30 to start
+        started = subprocess.Popen(
+            [BESIDE_PYTHON, "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        time.sleep(milliseconds / 1000)
+        started.send_signal(signal.SIGINT)
+        out, said = started.communicate(timeout=60)
+        # In the first millisecond there is no Python yet, and it ends as any program does.
+        assert (started.returncode, out, said.strip()) in [
+            (130, "", "Stopped."), (-signal.SIGINT, "", ""), (0, f"voice-facilitator {__version__}\n", "")
+        ]  # fmt: skip
 
 
 # The program as its command starts it, with a signal sent to itself: where it loads its command line, or when

@@ -43,7 +43,7 @@ def main() -> None:
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 ours.append(number)  # a job in the background is left alone
                 signal.signal(number, _leave)
-        if sys.platform != "win32":  # scripts/start holds Ctrl-C back while Python itself starts
+        if sys.platform != "win32":  # the installed command holds Ctrl-C back until here
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         import voice_facilitator.cli
 
