@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from kaldi import Arc, Layer, write_fst, write_model
-from network import LAYERS, STAY, Network
+from network import LAYERS, PDFS, STAY, Network
 from sound import MFCC_CONF
 from vocabulary import PDF, PHONES, SILENCE, bare, frequencies, in_accents, phrases, pronunciations, synonyms
 
@@ -257,6 +257,7 @@ def main() -> None:
     parser.add_argument("--active", type=int, default=1500)
     options = parser.parse_args()
     stored = torch.load(options.network)
+    assert len(PDF) == PDFS
     network = Network(stored["width"])
     network.load_state_dict(stored["state"])
     network.eval()

@@ -1,6 +1,6 @@
-"""Step 2: features and labels. Every utterance is aligned with its words, then heard in several rooms.
+"""Step 2: dry speech with a label for every 10 ms, and the rooms and noises that step 3 puts it in.
 
-    python training/commands/sound.py WORK/speech.jsonl WORK/train.npz --part train --copies 3
+    python training/commands/sound.py WORK/speech.jsonl WORK/train.npz
 
 The aligner is a command model of the same kind (`--aligner`, by default the one in models/): each version
 labels the speech for the next. `--without` names folders of noise that are kept for the benchmark.
@@ -18,17 +18,16 @@ import numpy as np
 import pyroomacoustics
 import soundfile
 from kaldi import Layer, read_network
-from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
-from vocabulary import PDF, SILENCE, in_accents, pronunciations
+from rooms import CEPSTRA, ECHO_SAMPLES, FRAME, HIGH_HERTZ, LOW_HERTZ, RATE
+from scipy.signal import resample_poly
+from vocabulary import PDF, SILENCE, ask_espeak, in_accents, pronunciations
 
-RATE = 16_000
-CEPSTRA = 40
 STEP = 3  # frames of 10 ms to one output of the network
 GAP = 0.4  # seconds between recordings that belong to one text
-SPEEDS = ((1, 1), (1, 1), (10, 9), (10, 11), (20, 19), (20, 21), (20, 17), (20, 23))
+MARGIN = 0.3  # seconds of silence around each utterance
 MFCC_CONF = (
-    f"--use-energy=false\n--num-mel-bins={CEPSTRA}\n--num-ceps={CEPSTRA}\n--low-freq=40\n--high-freq=-400\n"
-    "--sample-frequency=16000\n--dither=0\n"
+    f"--use-energy=false\n--num-mel-bins={CEPSTRA}\n--num-ceps={CEPSTRA}\n"
+    f"--low-freq={LOW_HERTZ}\n--high-freq={HIGH_HERTZ - RATE // 2}\n--sample-frequency={RATE}\n--dither=0\n"
 )
 
 
@@ -38,8 +37,8 @@ def mfcc(sound: np.ndarray) -> np.ndarray:
     options.frame_opts.dither = 0
     options.frame_opts.samp_freq = RATE
     options.mel_opts.num_bins = CEPSTRA
-    options.mel_opts.low_freq = 40
-    options.mel_opts.high_freq = -400
+    options.mel_opts.low_freq = LOW_HERTZ
+    options.mel_opts.high_freq = HIGH_HERTZ
     options.num_ceps = CEPSTRA
     options.use_energy = False
     computer = kaldi_native_fbank.OnlineMfcc(options)
@@ -60,12 +59,10 @@ def load(path: Path) -> np.ndarray:
 
 
 def joined(paths: list[str]) -> np.ndarray:
-    """One or several recordings, with GAP seconds of silence between."""
-    gap = np.zeros(int(GAP * RATE), np.float32)
-    return np.concatenate([part for path in paths for part in (load(Path(path)), gap)][:-1])
-
-
-# ---- alignment
+    """One or several recordings, with GAP seconds of silence between and MARGIN around them."""
+    gap, margin = np.zeros(int(GAP * RATE), np.float32), np.zeros(int(MARGIN * RATE), np.float32)
+    parts = [part for path in paths for part in (load(Path(path)), gap)][:-1]
+    return np.concatenate([margin, *parts, margin])
 
 
 def scores(layers: list[Layer], features: np.ndarray) -> np.ndarray:
@@ -106,7 +103,7 @@ def chain(text: str) -> tuple[list[int], list[list[int]], list[int]]:
 
 
 def align(log_probabilities: np.ndarray, text: str) -> tuple[np.ndarray, float] | None:
-    """The pdf of each row, int16, and the mean score of a row; None if the text cannot fit."""
+    """The pdf of each row, int8, and the mean score of a row; None if the text cannot fit."""
     if not text or any(not pronunciations(word) for word in text.split()):
         return None
     pdfs, before, ends = chain(text)
@@ -132,89 +129,37 @@ def align(log_probabilities: np.ndarray, text: str) -> tuple[np.ndarray, float] 
     total = best[state]
     if not np.isfinite(total):
         return None
-    path = np.zeros(len(emitted), np.int16)
+    path = np.zeros(len(emitted), np.int8)
     for frame in range(len(emitted) - 1, -1, -1):
         path[frame] = pdfs[state]
         state = back[frame, state]
     return path, float(total / len(emitted))
 
 
-# ---- rooms and noise
+def echo(rng: np.random.Generator) -> np.ndarray:
+    """What a seat at 0.5 to 3.2 m from the microphone sounds like in some room, float16 (ECHO_SAMPLES,)."""
+    size = [rng.uniform(3, 9), rng.uniform(3, 8), rng.uniform(2.4, 3.5)]
+    absorption, order = pyroomacoustics.inverse_sabine(rng.uniform(0.2, 0.7), size)
+    room = pyroomacoustics.ShoeBox(
+        size, fs=RATE, materials=pyroomacoustics.Material(absorption), max_order=min(order, 14)
+    )
+    microphone = np.array(
+        [rng.uniform(0.8, size[0] - 0.8), rng.uniform(0.8, size[1] - 0.8), rng.uniform(0.7, 1.1)]
+    )
+    angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 3.2)
+    seat = microphone + np.array([far * np.cos(angle), far * np.sin(angle), rng.uniform(0.1, 0.6)])
+    room.add_source(np.clip(seat, 0.2, np.array(size) - 0.2))
+    room.add_microphone(microphone)
+    room.compute_rir()
+    made = room.rir[0][0]
+    made = made[max(0, int(np.abs(made).argmax()) - 20) :][:ECHO_SAMPLES]
+    kept = np.zeros(ECHO_SAMPLES, np.float16)
+    kept[: len(made)] = made / np.abs(made).max()
+    return kept
 
 
-class Rooms:
-    """Makes a dry recording sound as from a seat in a room: echo, colour, noise, other people, level."""
-
-    def __init__(
-        self, rng: np.random.Generator, noises: list[np.ndarray], talk: list[np.ndarray], rooms: int
-    ) -> None:
-        self.rng, self.recorded, self.talk = rng, noises, talk
-        self.echoes = [self._echo() for _ in range(rooms)]
-        self.noises = [self._noise(20 * RATE) for _ in range(60)]
-
-    def _echo(self) -> np.ndarray:
-        rng = self.rng
-        size = [rng.uniform(3, 9), rng.uniform(3, 8), rng.uniform(2.4, 3.5)]
-        absorption, order = pyroomacoustics.inverse_sabine(rng.uniform(0.2, 0.7), size)
-        room = pyroomacoustics.ShoeBox(
-            size, fs=RATE, materials=pyroomacoustics.Material(absorption), max_order=min(order, 14)
-        )
-        microphone = np.array(
-            [rng.uniform(0.8, size[0] - 0.8), rng.uniform(0.8, size[1] - 0.8), rng.uniform(0.7, 1.1)]
-        )
-        angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 3.2)
-        seat = microphone + np.array([far * np.cos(angle), far * np.sin(angle), rng.uniform(0.1, 0.6)])
-        seat = np.clip(seat, 0.2, np.array(size) - 0.2)
-        room.add_source(seat)
-        room.add_microphone(microphone)
-        room.compute_rir()
-        echo = room.rir[0][0]
-        echo = echo[max(0, int(np.abs(echo).argmax()) - 20) :]
-        return (echo / np.abs(echo).max()).astype(np.float32)
-
-    def noise(self, samples: int) -> np.ndarray:
-        """Coloured noise or a recorded one, float32, of standard deviation 1 on average."""
-        kept = self.noises[self.rng.integers(len(self.noises))]
-        return np.take(kept, np.arange(samples) + self.rng.integers(len(kept)), mode="wrap")
-
-    def _noise(self, samples: int) -> np.ndarray:
-        rng = self.rng
-        if self.recorded and rng.random() < 0.35:
-            made = np.resize(self.recorded[rng.integers(len(self.recorded))], samples)
-        else:
-            spectrum = np.fft.rfft(rng.standard_normal(samples))
-            bins = np.arange(len(spectrum))
-            spectrum /= np.maximum(bins, 20) ** rng.choice([0.0, 0.5, 1.0])
-            if rng.random() < 0.25:
-                centre, width = rng.integers(len(bins)), len(bins) * rng.uniform(0.02, 0.3)
-                spectrum *= np.exp(-0.5 * ((bins - centre) / width) ** 2)
-            made = np.fft.irfft(spectrum, samples)
-        return np.asarray(made / (made.std() + 1e-9), np.float32)
-
-    def hear(self, sound: np.ndarray) -> np.ndarray:
-        rng = self.rng
-        response = np.ones(1, np.float32)
-        if rng.random() < 0.75:
-            response = self.echoes[rng.integers(len(self.echoes))]
-        if rng.random() < 0.4:  # the colour of a voice, a microphone, a place
-            gains = np.interp(np.linspace(0, 1, 65), np.linspace(0, 1, 8), rng.uniform(-8, 8, 8))
-            response = fftconvolve(response, np.roll(np.fft.irfft(10 ** (gains / 20)), 64).astype(np.float32))
-        heard = fftconvolve(sound, response)[: len(sound)]
-        if rng.random() < 0.15:
-            heard = sosfilt(butter(6, rng.uniform(3400, 7000), "low", fs=RATE, output="sos"), heard)
-        loud = heard.std() + 1e-9
-        if rng.random() < 0.85:
-            heard = heard + self.noise(len(heard)) * loud * 10 ** (-rng.uniform(5, 30) / 20)
-        if self.talk and rng.random() < 0.25:
-            voices = [
-                np.resize(self.talk[rng.integers(len(self.talk))], len(heard))
-                for _ in range(rng.integers(1, 5))
-            ]
-            murmur = np.sum(voices, 0)
-            heard = heard + murmur / (murmur.std() + 1e-9) * loud * 10 ** (-rng.uniform(8, 25) / 20)
-        return np.asarray(
-            heard / (np.abs(heard).max() + 1e-9) * 10 ** (rng.uniform(-26, -1) / 20), np.float32
-        )
+def as_int16(sound: np.ndarray) -> np.ndarray:
+    return np.asarray(np.clip(sound, -1, 1) * 32767, np.int16)
 
 
 def main() -> None:
@@ -223,9 +168,7 @@ def main() -> None:
     )
     parser.add_argument("speech", type=Path, help="WORK/speech.jsonl")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--part", choices=("train", "held-out"), default="train")
-    parser.add_argument("--copies", type=int, default=3, help="rooms that each utterance is heard in")
-    parser.add_argument("--rooms", type=int, default=60)
+    parser.add_argument("--echoes", type=int, default=500, help="seats in simulated rooms")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=Path, default=Path("../shared/speech/noise"))
     parser.add_argument("--without", nargs="*", default=["rain"], help="folders of noise not to be heard")
@@ -237,39 +180,38 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     layers = read_network(options.aligner / "am" / "final.mdl")
     items = [json.loads(line) for line in options.speech.open(encoding="utf-8")]
-    items = [item for item in items if item["held_out"] == (options.part == "held-out")]
-    recorded = sorted(options.noise.rglob("*.flac")) if options.noise.exists() else []
-    noises = [load(path) for path in recorded if path.parent.name not in options.without]
-    people = [item for item in items if not item["synthetic"]] or items
-    talk = [load(Path(people[k]["paths"][0])) for k in rng.integers(len(people), size=60)]
-    rooms = Rooms(rng, noises, talk, options.rooms)
-    features, labels, quality = [], [], []
+    items = [item for item in items if not item["held_out"]]
+    ask_espeak(sorted({word for item in items for word in item["text"].split()}))
+    sounds, labels, people, quality = [], [], [], []
     for number, item in enumerate(items):
         dry = joined(item["paths"])
+        dry = dry[: len(dry) // FRAME * FRAME]
         found = align(scores(layers, mfcc(dry)), item["text"])
-        if found is None or found[1] < options.worst:
-            quality.append(-9.0 if found is None else found[1])
-            continue
-        quality.append(found[1])
-        labelled = found[0].repeat(STEP)
-        for _ in range(options.copies):
-            up, down = SPEEDS[rng.integers(len(SPEEDS))]
-            heard = rooms.hear(resample_poly(dry, up, down) if up != down else dry)
-            features.append(mfcc(heard).astype(np.float16))
-            at = np.minimum((np.arange(len(features[-1])) * down / up).astype(int), len(labelled) - 1)
-            labels.append(labelled[at].astype(np.int8))
+        quality.append(-9.0 if found is None else found[1])
         if number % 200 == 0:
             print(f"{number} of {len(items)} utterances, labels at {np.mean(quality):.2f}", flush=True)
-    for _ in range(len(features) // 40):
-        quiet = mfcc(rooms.noise(3 * RATE) * 10 ** (rng.uniform(-75, -15) / 20))
-        features.append(quiet.astype(np.float16))
-        labels.append(np.zeros(len(quiet), np.int8))
-    lengths = np.array([len(each) for each in features])
-    np.savez(options.out, features=np.concatenate(features), labels=np.concatenate(labels), lengths=lengths)
-    left_out = sum(each < options.worst for each in quality)
-    print(
-        f"{len(features)} utterances, {lengths.sum() / 360_000:.1f} h; left out {left_out}; scores by tenths:"
+        if found is None or found[1] < options.worst:
+            continue
+        frames = np.zeros(len(dry) // FRAME, np.int8)  # the last two are shorter than a window: silence
+        by_10_ms = found[0].repeat(STEP)[: len(frames)]
+        frames[: len(by_10_ms)] = by_10_ms
+        sounds.append(as_int16(dry))
+        labels.append(frames)
+        people.append(not item["synthetic"])
+    recorded = sorted(options.noise.rglob("*.flac")) if options.noise.exists() else []
+    noises = [as_int16(load(path)) for path in recorded if path.parent.name not in options.without]
+    np.savez(
+        options.out,
+        sound=np.concatenate(sounds),
+        labels=np.concatenate(labels),
+        lengths=np.array([len(each) for each in labels]),  # frames of 10 ms
+        people=np.array(people),
+        echoes=np.stack([echo(rng) for _ in range(options.echoes)]),
+        noise=np.concatenate([np.zeros(RATE, np.int16), *noises]),
     )
+    left_out = sum(each < options.worst for each in quality)
+    hours = sum(map(len, labels)) / 360_000
+    print(f"{len(labels)} utterances, {hours:.1f} h; left out {left_out}; scores by tenths:")
     print(np.percentile(quality, range(0, 101, 10)).round(2))
 
 

@@ -10,6 +10,7 @@ import math
 import re
 import subprocess
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +22,6 @@ PHONES = (
     "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
 ).split()
 PDF = {SILENCE: 0} | {phone: number + 1 for number, phone in enumerate(PHONES)}
-PDFS = len(PDF)
 
 EXTRA: dict[str, list[str]] = {"facilitator": ["F AH S IH L IH T EY T ER", "F AH S IH L AH T EY D ER"]}
 
@@ -100,11 +100,33 @@ def in_accents(word: str) -> tuple[tuple[str, ...], ...]:
 
 
 def as_espeak_says(word: str, accent: str) -> tuple[str, ...]:
-    command = ["espeak-ng", "-q", "--ipa", "-v", accent, word]
-    written = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    written = re.sub("[ˈˌ]", "", written)  # stress marks part what belongs together
+    if (word, accent) not in _asked:
+        ask_espeak([word], [accent])
+    return _asked[word, accent]
+
+
+def ask_espeak(words: Sequence[str], accents: Sequence[str] = ACCENTS) -> None:
+    """Ask for many words at once: starting espeak-ng takes longer than saying them."""
     pattern = "|".join(sorted(FROM_IPA, key=len, reverse=True))
-    return tuple(" ".join(FROM_IPA[found] for found in re.findall(pattern, written)).split())
+    for accent in accents:
+        command = ["espeak-ng", "-q", "--ipa", "-v", accent, "--stdin"]
+        asked = "\n\n".join(words) + "\n"
+        written = subprocess.run(command, input=asked, capture_output=True, text=True, check=True).stdout
+        lines = [line for line in written.splitlines() if line.strip()]
+        if len(lines) != len(words):  # a word that espeak-ng reads as several, or not at all
+            if len(words) == 1:
+                lines = [" ".join(lines)]
+            else:
+                for half in (words[: len(words) // 2], words[len(words) // 2 :]):
+                    ask_espeak(half, [accent])
+                continue
+        for word, line in zip(words, lines, strict=True):
+            bare_line = re.sub("[ˈˌ]", "", line)  # stress marks part what belongs together
+            phones = " ".join(FROM_IPA[found] for found in re.findall(pattern, bare_line))
+            _asked[word, accent] = tuple(phones.split())
+
+
+_asked: dict[tuple[str, str], tuple[str, ...]] = {}  # word and accent → phones
 
 
 @cache
