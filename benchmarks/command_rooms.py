@@ -40,6 +40,23 @@ _FLITE = ("slt", "rms", "awb", "kal16")
 _FESTIVAL = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 _SUFFIXES = {".wav", ".flac", ".ogg"}
 
+# What people could say by itself, between two pauses, that is nearly a command and none.
+NEARLY = """
+please stop it; please stop that; please stop talking; she said please stop; pause please don't; please
+pose; please stay; please stand up; stop pleasing him; please; stop; pause; police stop; the police
+stopped; he paused; please stop her; please pass the water; pass please; top please; please drop;
+facilitate the next part; facilitator said next part; facilitators need a pause; the facilitator can undo
+that; facilitator yesterday; facilitator knows; facilitator noted; facilitator next patient; facilitator
+next party; facilitator resumed; facilitator posed; facilitator paused here; facilitator ended the
+session; facilitator go back home; facilitator beginning; facilitator; facilitator please; facilitator
+how long was it; facilitator two more patients; facilitator five more people; facilitator stop reminding
+her; facilitator only the time; facilitator what do you think; facilitator nobody; facilitator yes but;
+facilitator no way; the facilitator is next; a good facilitator pauses; our facilitator yes; facility
+next part; facilitation; felicitate her; for silly tator next; next part; undo; go back; move on; end the
+session; let's begin; how long is left; yes; no; thank you; the next part; i'd like to move on; we should
+end the session now; can we go back
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -151,6 +168,16 @@ def _trimmed(sound: Floats) -> Floats:
 def _levelled(sound: Floats, dbfs: float = -26.0) -> Floats:
     level = float(np.sqrt(np.mean(sound * sound, dtype=np.float64)))
     return sound * np.float32(10 ** (dbfs / 20) / max(level, 1e-9))
+
+
+def nearly(rng: np.random.Generator, per_text: int = 5) -> Iterator[Clip]:
+    """Each of NEARLY as said by some of sixteen voices, near the microphone in a quiet room."""
+    people = voices(16, rng)
+    for text in (" ".join(each.split()) for each in NEARLY.split(";")):
+        for k in rng.permutation(len(people))[:per_text]:
+            pauses = np.zeros(int(0.4 * RATE), np.float32)
+            sound = np.concatenate([pauses, say(*people[k], text, rng), pauses])
+            yield Clip(text, sound + rng.normal(0, 3e-4, len(sound)).astype(np.float32))
 
 
 class Rooms:

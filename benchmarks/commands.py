@@ -17,9 +17,10 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the hearing process does
 
 import argparse
+import json
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -277,11 +278,29 @@ def false_commands(bench: Bench, clips: Iterable[rooms.Clip], kept: Iterable[roo
     table.row("a decision", lambda name: f"{spent[name] / max(1, len(everything)):.2f} s")
 
 
+def near_misses(bench: Bench, clips: Iterable[rooms.Clip]) -> None:
+    """How often what is nearly a command is taken for one; which ones, the most frequent first."""
+    texts = frozenset(bench.phrases.sayable(ALL))
+    taken: dict[str, Counter[str]] = defaultdict(Counter)
+    count = 0
+    for clip in clips:
+        count += 1
+        heard = bench.everyone.recognise(clip.sound, texts)
+        assert not heard.text  # nobody acts on it
+        for name, answer in bench.everyone.heard[-1].answers.items():
+            if bench.counts(answer, 0.0):
+                taken[name][f'"{clip.name}" as "{answer.text}"'] += 1
+    print(f"\n## Nearly a command: {count}")
+    for engine in bench.everyone.engines:
+        found = taken[engine.name]
+        most = "; ".join(f"{what} {times}" for what, times in found.most_common(12))
+        print(f"{engine.name:16} took {found.total()} for one: {most}")
+
+
 def people(engines: list[CommandEngine], speech: Path) -> None:
     """Sentences said to a home assistant, with a grammar of their own. The file name is the text."""
     for title, folder in (("people", "home-commands"), ("one neural voice", "home-commands/generated")):
-        texts = {path: home_text(path.stem) for path in sorted((speech / folder).glob("*.wav"))}
-        texts = {path: text for path, text in texts.items() if text and not text.startswith("oov")}
+        texts = home_texts(speech / folder)
         print(f"\n## Home commands, {title}: {len(texts)}")
         for engine in engines:
             grammar = Phrases("en", "", "x", (Command(Action.NEXT, "", tuple(set(texts.values()))),))
@@ -299,6 +318,19 @@ def people(engines: list[CommandEngine], speech: Path) -> None:
             print(f"{engine.name:16} knows the words of {len(known)}; understood: {shown}")
 
 
+def home_texts(folder: Path) -> dict[Path, str]:
+    """Recordings of sentences to a home assistant with their words."""
+    texts = {path: home_text(path.stem) for path in sorted(folder.glob("*.wav"))}
+    return {path: text for path, text in texts.items() if text and not text.startswith("oov")}
+
+
+def as_commands(folder: Path) -> str:
+    """Those sentences as a file of commands, for `training/commands/build.py --commands`."""
+    listed = sorted(set(home_texts(folder).values()))
+    command = f'[[command]]\naction = "next"\nphrases = ["next part"]\nbare = {json.dumps(listed)}\n'
+    return f'language = "en"\ntitle = ""\nprefix = "facilitator"\n{command}'
+
+
 def home_text(name: str) -> str:
     """ "set a timer for 5 minutes" as words."""
     words = re.findall(r"[a-z0-9']+", name.lower().replace("_", " "))
@@ -307,6 +339,9 @@ def home_text(name: str) -> str:
 
 def main() -> None:
     options = arguments()
+    if options.write_phrases:
+        options.write_phrases.write_text(as_commands(options.speech / "home-commands"), encoding="utf-8")
+        return
     settings = load_settings()
     setup = CommandSetup(settings.commands, "en")
     phrases = phrase_files.load("en", prefix=options.prefix)
@@ -332,6 +367,8 @@ def main() -> None:
             title = "rain, 10 to 16 dB below speech" if loud else "a quiet room"
             hits(bench, clips, f"Commands in rooms, {title}")
     bench.everyone.spent = dict.fromkeys(bench.everyone.spent, 0.0)
+    if "nearly" in options.only:
+        near_misses(bench, rooms.nearly(np.random.default_rng(5)))
     if "people" in options.only:
         people(engines, options.speech)
     if "false" in options.only:
@@ -356,11 +393,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prefix", default="")
     parser.add_argument("--voices", type=int, default=40)
     parser.add_argument("--each", type=int, default=5, help="commands of each voice")
-    parser.add_argument("--only", default="hits,people,false")
+    parser.add_argument("--only", default="hits,nearly,people,false")
     parser.add_argument("--rule", type=float, nargs=2, metavar=("WITHIN", "LEAST"))
     parser.add_argument("--every", type=int, default=1, help="hear only each nth piece of human speech")
     parser.add_argument("--found", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument(
+        "--write-phrases", type=Path, help="only write the sentences of home-commands as a file of commands"
+    )
     return parser.parse_args()
 
 

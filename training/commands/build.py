@@ -1,6 +1,7 @@
 """Step 4: a network becomes a model folder that vosk loads.
 
     python training/commands/build.py WORK/network.pt models/commands-en
+    python training/commands/build.py models/commands-en models/commands-en   # after a change of phrases
 
 The graph knows a few thousand words, so a grammar may hold any of them. `[unk]`, the filler, is everything
 else: ordinary words in any order, by frequency, or phones in any order, by what follows what. Ordinary speech
@@ -16,12 +17,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kaldi import Arc, Layer, write_fst, write_model
+from kaldi import Arc, Layer, read_network, write_fst, write_model
 from network import LAYERS, PDFS, STAY, Network
 from sound import MFCC_CONF
-from vocabulary import PDF, PHONES, SILENCE, bare, frequencies, in_accents, phrases, pronunciations, synonyms
+from vocabulary import (
+    PDF,
+    PHONES,
+    SILENCE,
+    bare,
+    frequencies,
+    in_accents,
+    phrases,
+    pronunciations,
+    sounding_like,
+    synonyms,
+)
 
 FILLER = "[unk]"
+FOLLOWING = "following.npy"  # not for vosk: what a new graph for the same network needs
 JOINT = "_"  # a whole phrase is one word, its parts joined
 PLACES = "BIES"  # where in its word a phone stands; vosk finds the bounds of words by it
 PHONE_ID = {SILENCE: 1} | {
@@ -144,10 +157,12 @@ def add_phrase(
 
 def add_decoys(graph: Graph, begin: int, end: int, word: int, decoys: int, costs: argparse.Namespace) -> None:
     """Ordinary words as a tree by their phones; several of them may make one filler."""
-    common = [(each, score) for each, score in frequencies()[:decoys] if each not in costs.not_decoys]
-    total = math.log(sum(math.exp(score) for _, score in common))
+    common = dict(frequencies()[:decoys])
+    total = math.log(sum(math.exp(score) for score in common.values()))
+    for each in costs.near_words:
+        common[each] = max(common.get(each, -math.inf), total - costs.near)
     said: dict[tuple[str, ...], float] = {}
-    for each, score in common:
+    for each, score in common.items():
         for phones in pronunciations(each):
             said[phones] = max(said.get(phones, -math.inf), score - total)
     best: dict[
@@ -228,6 +243,17 @@ def layers_of(network: Network) -> list[Layer]:
     return [*made, Layer([0], weights * scale[None], bias)]
 
 
+def load(path: Path) -> tuple[list[Layer], np.ndarray]:
+    """Layers, and probability of a phone 30 ms after a phone, (pdfs, pdfs), of a network or a folder."""
+    if path.is_dir():
+        return read_network(path / "am" / "final.mdl"), np.load(path / "am" / FOLLOWING)
+    stored = torch.load(path)
+    network = Network(stored["width"])
+    network.load_state_dict(stored["state"])
+    network.eval()
+    return layers_of(network), stored["transitions"].exp().numpy()
+
+
 def vocabulary(commands: Path, size: int) -> tuple[str, list[str]]:
     """The prefix, and every word that a grammar may hold."""
     prefix, listed = phrases(commands)
@@ -240,13 +266,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("network", type=Path)
+    parser.add_argument("network", type=Path, help="or the folder of an earlier model, for other words")
     parser.add_argument("out", type=Path)
     parser.add_argument("--commands", type=Path, default=Path("config/commands/en.toml"))
     parser.add_argument("--words", type=int, default=3000, help="frequent words that a grammar may hold")
     parser.add_argument("--more-words", default="", help="further words, for tests")
     parser.add_argument("--decoys", type=int, default=800, help="frequent words in the filler")
-    parser.add_argument("--filler", type=float, default=0.0, help="cost of beginning a filler")
+    parser.add_argument("--filler", type=float, default=4.0, help="cost of beginning a filler")
+    parser.add_argument(
+        "--near", type=float, default=8.0, help="most cost of a word in it that sounds like one of ours"
+    )
     parser.add_argument("--free", type=float, default=2.0, help="cost of a filler made of free phones")
     parser.add_argument("--free-phone", type=float, default=0.3, help="cost of each of them")
     parser.add_argument("--variant", type=float, default=0.5, help="cost of a word, said in whatever way")
@@ -256,19 +285,16 @@ def main() -> None:
     parser.add_argument("--lattice-beam", type=float, default=2.0)
     parser.add_argument("--active", type=int, default=1500)
     options = parser.parse_args()
-    stored = torch.load(options.network)
     assert len(PDF) == PDFS
-    network = Network(stored["width"])
-    network.load_state_dict(stored["state"])
-    network.eval()
-    following = stored["transitions"].exp().double().numpy()
+    layers, stored_following = load(options.network)
+    following = stored_following.astype(np.float64)
     following[np.diag_indices(len(following))] -= STAY
     following[:, PDF[SILENCE]] = 0  # no pause within a word
     following = np.log(following / following.sum(1, keepdims=True) + 1e-9)
     prefix, words = vocabulary(options.commands, options.words)
     words = sorted({*words, *options.more_words.split()})
-    options.not_decoys = {prefix}
     own = {word for phrase in [prefix, *phrases(options.commands)[1]] for word in phrase.split()}
+    options.near_words = sounding_like(own)
     whole = [f"{prefix} {phrase}" for phrase in phrases(options.commands)[1]] + bare(options.commands)
     whole = [phrase.replace(" ", JOINT) for phrase in whole]
     graph, identity = build_graph(words, whole, own, following, options.decoys, options)
@@ -276,7 +302,8 @@ def main() -> None:
     pdf_of_phone = [0] * len(PHONE_ID)
     for name, number in PHONE_ID.items():
         pdf_of_phone[number - 1] = PDF[name if name == SILENCE else name[:-1]]
-    write_model(out / "am" / "final.mdl", pdf_of_phone, layers_of(network), STAY)
+    write_model(out / "am" / "final.mdl", pdf_of_phone, layers, STAY)
+    np.save(out / "am" / FOLLOWING, stored_following)
     write_fst(out / "graph" / "HCLr.fst", graph.arcs, 0, graph.final)
     even = math.log(len(identity) + 1)
     free = [Arc(number, number, even, 0) for number in sorted(identity.values())]

@@ -140,6 +140,20 @@ def frequencies() -> list[tuple[str, float]]:
     return sorted(scored, key=lambda pair: -pair[1])
 
 
+def sounding_like(words: set[str], of: int = 20_000) -> list[str]:
+    """Of so many frequent words those one phone away from one of `words`; and the words themselves."""
+
+    def blurred(phones: tuple[str, ...]) -> set[tuple[str, ...]]:
+        one_other = {(*phones[:k], "?", *phones[k + 1 :]) for k in range(len(phones))}
+        return one_other | {(*phones[:k], "?", *phones[k:]) for k in range(len(phones) + 1)}
+
+    # two words that share a blurred form differ by one phone: another, one more or one less
+    forms = {form for word in words for phones in pronunciations(word) for form in blurred(phones)}
+    frequent = [word for word, _ in frequencies()[:of]]
+    near = [word for word in frequent if any(blurred(phones) & forms for phones in pronunciations(word))]
+    return sorted({*near, *words})
+
+
 def sentence(
     rng: np.random.Generator, commands: list[str], prefix: str, texts: list[str], share: float
 ) -> str:
