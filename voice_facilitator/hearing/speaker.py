@@ -123,7 +123,7 @@ class WhoSpeaks:
         """Our own announcement: nothing is decided."""
         out: list[Input] = []
         self._turns.end()
-        self._evidence(0.0, out)
+        self._evidence(0.0, 0.0, out)
         self._show(SpeakerState.SELF, out)
         return out
 
@@ -134,7 +134,7 @@ class WhoSpeaks:
             self._turns.pause()
         if seconds > STRETCH_SECONDS:
             self._turns.end()
-            self._evidence(0.0, out)
+            self._evidence(0.0, 0.0, out)
         self._show(SpeakerState.SILENCE, out)
         return out
 
@@ -177,18 +177,21 @@ class WhoSpeaks:
             )
         screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
         certain = self._rule.certain
-        strength = self._turns.strength(screen, certain)
+        strength = self._turns.strength(screen, certain, lasting=model.everybody_heard)
+        seconds = self._turns.seconds()
+        if model.everybody_heard:  # only then is nobody taken for the presenter by a few ends
+            seconds = max(seconds, self._turns.lasting())
         if strength is not None and model.enrolment is not Enrolment.READY:
             strength = min(strength, _UNSURE_STRENGTH)  # not known well enough to tell anybody anything
         if self._mode.decide and strength is not None:
-            self._evidence(strength, out)
+            self._evidence(strength, seconds, out)
         if self.explain is not None:
             told = full or fresh
             self.explain(
                 Decision(
                     self._speaker(), self._reason(model, told, strength), self._turns.odds, told, end,
                     self._rule.even, self._rule.agrees, self._turns.mean(), screen, certain,
-                    strength or 0.0 if self._mode.decide else 0.0, self._turns.seconds(),
+                    strength or 0.0 if self._mode.decide else 0.0, seconds,
                 )
             )  # fmt: skip
 
@@ -226,11 +229,11 @@ class WhoSpeaks:
             self._who = who
             out.append(events.SpeakerChanged(who))
 
-    def _evidence(self, strength: float, out: list[Input]) -> None:
+    def _evidence(self, strength: float, seconds: Seconds, out: list[Input]) -> None:
         strength = round(strength, 1)
         if strength >= 0.3 or strength != self._strength:
             self._strength = strength
-            out.append(events.PresenterEvidence(strength, round(self._turns.seconds(), 2)))
+            out.append(events.PresenterEvidence(strength, round(seconds, 2)))
 
     def _show_enrolment(self, out: list[Input]) -> None:
         model = self._model

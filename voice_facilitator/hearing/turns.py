@@ -2,7 +2,8 @@
 
 The state follows quickly: it adds up log-odds of the ends of windows, which tell less well but sooner. The
 evidence is slow and careful: a mean over 1.2 s of whole windows, or a higher one over 0.8 s, and the end of
-the last one has to agree.
+the last one has to agree. Where everybody was heard before, ends that hold out for nearly two seconds are
+enough.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ _SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
 _LEAST_WEIGHT = 1.5  # full windows' worth in a mean
 _HOP_SECONDS = 0.192  # six chunks of 32 ms
 _WINDOW_SECONDS = 1.6
+_ENDS, _ENDS_TELLING = 9, 8  # of so many ends in a row, so many tell of the presenter: 1.8 s of a remark
 _END_SHARE = 0.5  # of a window: the longer of the two parts that its end is made of
+_END_SECONDS = 0.3  # an end tells of the presenter so long after they began
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
 _FALLING_HOPS = 3
 _FALLING = 0.15  # less of the window than so many hops before: the presenter has stopped
@@ -35,6 +38,7 @@ class Turns:
         self._rule = rule
         self._scores: deque[tuple[float, float] | None] = deque(maxlen=_SCORES)  # score, weight
         self._end: float | None = None  # score of the end of the last window
+        self._ends: deque[bool] = deque(maxlen=_ENDS)  # which of the last ends tell of the presenter
         self.odds = 0.0  # log-odds of presenter against other
         self._parts: deque[float] = deque(maxlen=_FALLING_HOPS)  # shares of the last windows
         self._spoken: Seconds = 0.0  # the presenter's, as far as counted
@@ -60,6 +64,7 @@ class Turns:
         """The stretch of speech is over."""
         self._scores.clear()
         self._end = None
+        self._ends.clear()
         self._parts.clear()
         self._spoken = 0.0
         self._untold = 0
@@ -80,6 +85,7 @@ class Turns:
         self._scores.append(None if told is None else (told, length))
         self._end = end
         if end is not None:
+            self._ends.append(end >= self._rule.end_tells)
             weight = min(1.0, length / _END_SHARE)
             self.odds = _KEEP * self.odds + weight * self._rule.slope * (end - self._rule.even)
         self.odds += (1 - _KEEP) * prior
@@ -122,6 +128,13 @@ class Turns:
         part = self._parts[-1]
         return self._spoken + _WINDOW_SECONDS * (part * part / 2 if self._falling else part * (1 - part / 2))
 
+    def lasting(self) -> Seconds:
+        """How long the presenter has spoken by the ends of windows alone, which tell also while somebody else
+        talks at the same time; 0 unless nearly all of the last ones say so.
+        """
+        count = sum(self._ends)
+        return count * _HOP_SECONDS + _END_SECONDS if count >= _ENDS_TELLING else 0.0
+
     def mean(self, hops: int = _SCORES) -> float | None:
         """The weighted mean of the last scores; None when they tell too little."""
         told = [entry for entry in list(self._scores)[-hops:] if entry is not None]
@@ -130,19 +143,22 @@ class Turns:
             return None
         return sum(score * weight for score, weight in told) / weight
 
-    def strength(self, screen: float, certain: float) -> float | None:
+    def strength(self, screen: float, certain: float, *, lasting: bool = False) -> float | None:
         """As in `PresenterEvidence`; None while too little was said to tell.
 
-        screen, certain: the mean scores that are worth 1 and 2.
+        screen, certain: the mean scores that are worth 1 and 2. lasting: ends that hold out are worth 1 too.
         """
         if self._scores and self._scores[-1] is None:
             return None
-        quick, mean = self.mean(_SHORT_SCORES), self.mean()
-        if mean is None or self._end is None or self._end < self._rule.agrees:  # a mean lags behind
+        if self._end is None or self._end < self._rule.agrees:  # a mean lags behind
             return 0.0
+        least = 1.0 if lasting and self.lasting() else 0.0
+        quick, mean = self.mean(_SHORT_SCORES), self.mean()
+        if mean is None:
+            return least
         best = mean if quick is None else max(mean, quick - self._rule.quick)
         if best < screen:
             strength = (best - self._rule.even) / max(screen - self._rule.even, 1e-6)
         else:
             strength = 1 + (best - screen) / max(certain - screen, 1e-6)
-        return min(max(strength, 0.0), _MOST_STRENGTH)
+        return min(max(strength, least), _MOST_STRENGTH)

@@ -36,6 +36,7 @@ class Rule:
     certain: float = 0.80  # mean score that is next to certain
     even: float = 0.40  # score of a window's end at which presenter and other are equally likely
     agrees: float = 0.50  # score of the end that the last window must have, whatever the mean says
+    end_tells: float = 0.48  # score of an end that counts towards a remark which ends alone tell of
     whole: float = 0.75  # score of a full window in which nobody but the presenter speaks
     nothing: float = 0.20  # score of a full window that holds nothing of the presenter
     same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display
