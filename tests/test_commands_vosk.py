@@ -57,6 +57,13 @@ def heard(sound: Floats, allowed: frozenset[Action] = ALL, own_voice: bool = Fal
     return found
 
 
+def test_each_phrase_is_one_word_of_the_model_that_comes_with_the_program() -> None:
+    """Else it is heard word by word, less well: `training/README.md` says how to build them in."""
+    words = {line.split()[0] for line in (folder() / "graph" / "words.txt").read_text("utf-8").splitlines()}
+    missing = [text for text in ENGLISH.sayable(ALL) if text.replace(" ", "_") not in words]
+    assert not missing
+
+
 @pytest.mark.parametrize("voice", ["slt", "rms", "awb"])
 @pytest.mark.parametrize(("text", "action"), [(NEXT, Action.NEXT), (TIME_LEFT, Action.TIME_LEFT)])
 def test_a_command_between_pauses_is_a_request(voice: str, text: str, action: Action) -> None:
