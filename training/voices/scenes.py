@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from export import SIZE, published
 from scipy.signal import butter, fftconvolve, firwin2, resample_poly, sosfilt
-from two_voices import FRAMES, LOWER_CHANNELS, Lower, Upper, vector
+from two_voices import FRAMES, LOWER_CHANNELS, SPEED_LABEL, Lower, Upper, vector
 
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, features
 
@@ -36,7 +36,6 @@ SHORTEST = 1.7  # seconds of an utterance
 SPEECH_SHARE = 0.78
 # A voice at another speed is another voice: most at their own, some a tenth or so faster or slower.
 SPEEDS = [(1, 1)] * 4 + [(9, 10), (11, 10), (19, 20), (21, 20), (8, 7), (7, 8)]
-SPEED_LABEL = 1000  # label = voice + 1000 x speed
 BAND = butter(2, [75, 7600], "bp", fs=RATE, output="sos")
 
 

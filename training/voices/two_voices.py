@@ -28,7 +28,7 @@ LOWER = ("tdnn", "block1", "transit1")  # kept as published; what comes after is
 LOWER_CHANNELS, UPPER_CHANNELS, FRAMES = 256, 512, 79  # of 20 ms: a window of 1.6 s
 VOICES = 2
 SCALE = 8.0  # of the softmax: a discriminant is 0 for the middle of all voices and 1 for its own
-SPEED_LABEL = 1000  # see scenes.py
+SPEED_LABEL = 1000  # label = voice + 1000 x speed
 
 CAMLayer.forward = masked  # a window is one segment: see export.py
 
