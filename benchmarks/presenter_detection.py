@@ -4,7 +4,9 @@
     python benchmarks/presenter_detection.py ../shared/speech ../shared/speech/sessions/dev /tmp/rooms \\
         --cache /tmp/frames --curve docs/presenter-detection.png
 
-Each session is heard once, phases at their true times, the voices of its cast left out of the cohort. Flags
+Each session is heard once, phases at their true times, the voices of its cast left out of the cohort; what
+tells two voices at once is not the shipped network, which has heard them all, but one that was trained by the
+same script without half of the voices, the presenter's among them (two-voices-without-*.onnx). Flags
 are levels of the real reminder ladder under the shipped settings, counted by the corpus' `score_session.py`.
 In the same run: baselines (`presenter_baselines.py`), voice groups, excerpts of real meetings, cost.
 Needs scikit-learn and `../shared/speech/requirements.txt` for GMM-UBM, matplotlib for the picture.
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 import os
 
-from voice_facilitator.resources import ONE_THREAD
+from voice_facilitator.resources import ONE_THREAD, shipped
 
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # as the hearing process does, before NumPy is loaded
 
@@ -30,9 +32,11 @@ from typing import Any
 from hearing_cost import SMALL_HOP_SECONDS, table
 from presenter_counts import FRAMES_HEAD, HEAD, Bench, Counts, Heard, rule
 from presenter_curves import BASE_HEAD, STRENGTHS, baseline_curves, baseline_rows, draw
+from presenter_sessions import casts
 from real_meetings import meetings
 from session_frames import Analysed, Session, sessions_in
 
+from voice_facilitator.hearing.encoder import CampplusEncoder, SpeakerEncoder
 from voice_facilitator.hearing.pipeline import HOP_CHUNKS, Hearing
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
 from voice_facilitator.session.events import EnrolmentChanged, Listen, PresenterEvidence, SpeakerChanged
@@ -72,7 +76,27 @@ def hear(session: Session, heard: Analysed, model: VoiceModel, settings: Setting
                     result.evidence.append((frame.time, event, result.quality))
                 case _:
                     pass
+    heard.looks.keep()
     return result
+
+
+def encoders_for_looks(model: VoiceModel, speech: Path) -> Callable[[Session], tuple[SpeakerEncoder, str]]:
+    """Whose `two_voices` a session is heard with: of one trained without the presenter's cast."""
+    if not isinstance(model.encoder, CampplusEncoder):
+        return lambda _: (model.encoder, model.encoder.name)
+    voices = casts(speech)
+    trained = {
+        cast: CampplusEncoder.load(
+            shipped("models", "campplus.onnx"), Path(__file__).parent / f"two-voices-without-{cast}.onnx"
+        )
+        for cast in "ab"
+    }
+
+    def choose(session: Session) -> tuple[SpeakerEncoder, str]:
+        cast = "a" if session.presenter["id"] in voices["a"]["speakers"] else "b"
+        return trained[cast], f"without-{cast}"
+
+    return choose
 
 
 def groups(heard: list[Heard]) -> Iterable[tuple[str, list[Heard]]]:
@@ -106,7 +130,10 @@ def main() -> None:
     settings = load_settings()
     model = load_voice_model(settings.hearing)
     bench = Bench(importlib.import_module("score_session"), settings)
-    analysed = {s.name: Analysed.of(s, model.encoder, settings.hearing, options.cache) for s in sessions}
+    closer = encoders_for_looks(model, options.speech)
+    analysed = {
+        s.name: Analysed.of(s, model.encoder, settings.hearing, options.cache, closer(s)) for s in sessions
+    }
     heard = [hear(s, analysed[s.name], model, settings, HOP_CHUNKS) for s in sessions]
     hours = sum(b - a for s in sessions for a, b in [s.phase("discussion")]) / 3600
     print(f"{len(sessions)} sessions, {hours:.2f} hours of discussion, encoder {model.encoder.name}\n")

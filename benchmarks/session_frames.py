@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from voice_facilitator.hearing.encoder import SpeakerEncoder
+from voice_facilitator.hearing.activity import CHUNK
+from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, SpeakerEncoder
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, Frame, Hearing
 from voice_facilitator.hearing.source import FileSource
@@ -60,25 +62,65 @@ def sessions_in(folders: list[Path]) -> list[Session]:
     ]
 
 
+class Looks:
+    """Closer looks at windows of one session (`SpeakerEncoder.two_voices`), each worked out once."""
+
+    def __init__(self, session: Session, encoder: SpeakerEncoder, file: Path | None) -> None:
+        self._session = session
+        self._encoder = encoder
+        self._file = file
+        self._found: dict[int, Floats] = {}
+        self._sound: Floats | None = None
+        if file is not None and file.exists():
+            with np.load(file) as archive:
+                self._found = dict(zip(archive["at"].tolist(), archive["voices"], strict=True))
+
+    def at(self, chunk: int) -> Floats | None:
+        """The two voices in the 1.6 s up to the end of a chunk."""
+        if chunk not in self._found:
+            if self._sound is None:
+                self._sound = np.concatenate(list(FileSource(self._session.audio, block_seconds=10).blocks()))
+            found = self._encoder.two_voices(self._sound[: (chunk + 1) * CHUNK][-WINDOW_SAMPLES:])
+            if found is None:
+                return None
+            self._found[chunk] = found.astype(np.float16)
+        return self._found[chunk].astype(np.float32)
+
+    def keep(self) -> None:
+        """Write them to the cache, and let go of the sound."""
+        if self._sound is not None and self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(self._file, at=np.array(list(self._found)), voices=np.stack(list(self._found.values())))
+        self._sound = None
+
+
 class Analysed:
     """The frames of one session through one encoder; iterating gives `Frame`s that may be wiped."""
 
-    def __init__(self, arrays: dict[str, Floats]) -> None:
+    def __init__(self, arrays: dict[str, Floats], looks: Looks) -> None:
         self._a = arrays
+        self.looks = looks
 
     @classmethod
     def of(
-        cls, session: Session, encoder: SpeakerEncoder, settings: HearingSettings, cache: Path | None
+        cls,
+        session: Session,
+        encoder: SpeakerEncoder,
+        settings: HearingSettings,
+        cache: Path | None,
+        closer: tuple[SpeakerEncoder, str],
     ) -> Analysed:
+        """closer: the encoder whose `two_voices` is asked, and a name for it."""
         file = cache / encoder.name / f"{session.name}.npz" if cache else None
+        looks = Looks(session, closer[0], cache / closer[1] / f"{session.name}.npz" if cache else None)
         if file is not None and file.exists():
             with np.load(file) as archive:
-                return cls({name: archive[name] for name in archive.files})
+                return cls({name: archive[name] for name in archive.files}, looks)
         arrays = _analyse(session.audio, encoder, settings)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             np.savez(file, **arrays)
-        return cls(arrays)
+        return cls(arrays, looks)
 
     def frames(self, hop_chunks: int = HOP_CHUNKS) -> Iterator[Frame]:
         """hop_chunks: leave out the windows that a small computer would not look at."""
@@ -91,7 +133,7 @@ class Analysed:
             at = k if (k + 1) % hop_chunks == 0 else -1
             yield Frame(
                 (k + 1) * CHUNK_SECONDS, speech, level, full.get(at), fresh.get(at), lengths.get(at, 0.0),
-                ends.get(at),
+                ends.get(at), two_voices=None if at not in full else partial(self.looks.at, at),
             )  # fmt: skip
 
     @property

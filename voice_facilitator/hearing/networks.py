@@ -1,4 +1,4 @@
-"""The encoder's network in onnxruntime: mel bands in, two vectors for each window out."""
+"""The encoder's networks in onnxruntime: mel bands in, vectors for each window and for its end out."""
 
 from __future__ import annotations
 
@@ -21,14 +21,21 @@ class Network(Protocol):
     """The network of a speaker encoder."""
 
     def __call__(self, features: Floats) -> Floats:
-        """features: float32 [n, frames, 80]. Returns float32 [n, 2, 192]: see `SpeakerEncoder.encode`."""
+        """features: float32 [n, frames, 80].
+
+        Returns float32 [n, 2, 192], see `SpeakerEncoder.encode`; of a network that tells voices which speak
+        at the same time [n, 2, voices, 192].
+        """
         ...
 
 
-def load_network(path: Path) -> Network:
-    """Read a weight file, .onnx. Raises FacilitatorError `model-missing` or `model-damaged`."""
+def load_network(path: Path, voices: int = 1) -> Network:
+    """Read a weight file, .onnx, of a network that tells so many voices at once.
+
+    Raises FacilitatorError `model-missing` or `model-damaged`.
+    """
     try:
-        return OnnxNetwork(path.read_bytes())
+        return OnnxNetwork(path.read_bytes(), voices)
     except FileNotFoundError as error:
         raise FacilitatorError(
             "model-missing", f"The voice encoder {path.name} is not there.",
@@ -44,9 +51,9 @@ def load_network(path: Path) -> Network:
 
 
 class OnnxNetwork:
-    """What `training/voices/export.py` writes, on one thread."""
+    """What `training/voices` writes, on one thread."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, voices: int = 1) -> None:
         """Raises FacilitatorError `model-damaged`, or what onnxruntime raises for bytes that are no model."""
         onnxruntime.disable_telemetry_events()  # its Windows build would tell its maker
         options = onnxruntime.SessionOptions()
@@ -56,8 +63,12 @@ class OnnxNetwork:
         self._session: Any = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
-        parts = [[i.name for i in self._session.get_inputs()], [o.name for o in self._session.get_outputs()]]
-        if parts != [["features"], ["whole", "end"]]:
+        shape = [voices, DIM] if voices > 1 else [DIM]
+        parts = [
+            [i.name for i in self._session.get_inputs()],
+            [[o.name, *o.shape[1:]] for o in self._session.get_outputs()],
+        ]
+        if parts != [["features"], [["whole", *shape], ["end", *shape]]]:
             raise FacilitatorError(
                 "model-damaged", "The voice encoder lacks a part.", "Install the program again.",
                 exit_code=ExitCode.NO_MODEL,

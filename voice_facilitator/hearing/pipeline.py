@@ -47,6 +47,7 @@ class Frame:
     fresh_seconds: Seconds = 0.0  # length of that
     end: Floats | None = None  # voice of the end of `fresh`, or else of `full`
     sound: Floats | None = None  # the chunk itself, for commands: good until the next frame
+    two_voices: Callable[[], Floats | None] | None = None  # those in `full`: until the next frame
 
     def wipe(self) -> None:
         """Overwrite the embeddings: who wants to keep them has copied them."""
@@ -203,6 +204,7 @@ class Hearing:
                     fresh=None if since_pause is None else since_pause[0],
                     fresh_seconds=(WINDOW_CHUNKS - skipped) * CHUNK_SECONDS,
                     end=None if last is None else last[1],
+                    two_voices=None if whole is None else self._closer_look(k),
                 )
             )
         self._analysed += count
@@ -226,6 +228,10 @@ class Hearing:
         rows = self._encoder.encode(windows, np.array([skip * CHUNK for _, skip in wanted], np.int64))
         windows[:] = 0
         return {(k, skip == 0): (row, skip) for (k, skip), row in zip(wanted, rows, strict=True)}
+
+    def _closer_look(self, k: int) -> Callable[[], Floats | None]:
+        window = self._audio[(k + 1) * CHUNK :][:WINDOW_SAMPLES]
+        return lambda: None if self._encoder is None else self._encoder.two_voices(window)
 
     # ------------------------------------------------------------ decisions
 
@@ -265,4 +271,5 @@ class Hearing:
             frame.fresh_seconds,
             None if of_end is None else frame.end,
             due=self._decided % self._hop == 0,
+            two_voices=None if full is None else frame.two_voices,
         )

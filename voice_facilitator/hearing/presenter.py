@@ -45,6 +45,7 @@ class Score:
     nearest: float | None  # to the nearest other voices of this session, if any are known
     typical: float | None  # to the nearest voices of the cohort, if there is one: high for a voice like many
     discriminant: float  # 0 the others' level, 1 the presenter's own
+    closer: float | None = None  # score of the better of two voices, where a closer look was taken
 
 
 class PresenterModel:

@@ -6,7 +6,7 @@ Takes voices in, gives events out; when somebody asks, it says for each decision
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES
@@ -35,6 +35,9 @@ class Heard:
     fresh_seconds: Seconds
     end: Floats | None  # of `fresh`, or else of `full`
     due: bool  # a decision is due, every 0.2 s (or as the settings want it)
+    two_voices: Callable[[], Floats | None] | None = (
+        None  # a closer look at `full`: `SpeakerEncoder.two_voices`
+    )
 
 
 class Reason(StrEnum):
@@ -86,6 +89,8 @@ class WhoSpeaks:
         self._who: SpeakerState | None = None
         self._strength = 0.0
         self._enrolment = events.EnrolmentChanged(Enrolment.NONE)
+        self._unlooked = 0  # hops since the last closer look
+        self._pointed = False  # did it point to the presenter?
         self.timer_only = False
         self.explain: Callable[[Decision], None] | None = None
 
@@ -167,6 +172,8 @@ class WhoSpeaks:
         fresh = None if heard.fresh is None else model.score(heard.fresh)
         share = heard.fresh_seconds / WINDOW_SECONDS
         end = None if heard.end is None else model.score_end(heard.end)
+        if full is not None and end is not None and fresh is None:
+            full, end = self._closer_look(model, heard, full, end)
         for _ in range(self._repeat):
             self._turns.hop(
                 None if full is None else full.score,
@@ -194,6 +201,31 @@ class WhoSpeaks:
                     strength or 0.0 if self._mode.decide else 0.0, seconds,
                 )
             )  # fmt: skip
+
+    def _closer_look(
+        self, model: PresenterModel, heard: Heard, full: Score, end: float
+    ) -> tuple[Score, float]:
+        """The scores of a window and of its end again: two people may be speaking at once.
+
+        Such a look costs more than everything else together, and only after a round is nobody taken for the
+        presenter by it. So it is taken there alone, and now and then unless something points to them.
+        """
+        rule = self._rule
+        self._unlooked += self._repeat
+        wanted = self._mode.decide and model.everybody_heard and min(full.score, end) < rule.whole
+        pointed = self._pointed or full.score > rule.doubtful or end > rule.doubtful_end
+        if not wanted or heard.two_voices is None or not (pointed or self._unlooked >= rule.look_every):
+            return full, end
+        two = heard.two_voices()
+        if two is None:
+            return full, end
+        best = max(model.score(row).score for row in two[0])
+        best_end = max(model.score_end(row) for row in two[1])
+        two[:] = 0
+        self._unlooked = 0
+        self._pointed = best > rule.doubtful_end or best_end > rule.doubtful_end
+        less = rule.two_voices
+        return replace(full, score=max(full.score, best - less), closer=best), max(end, best_end - less)
 
     def _reason(self, model: PresenterModel, told: Score | None, strength: float | None) -> Reason:
         if told is None or strength is None:

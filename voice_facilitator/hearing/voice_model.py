@@ -39,6 +39,10 @@ class Rule:
     end_tells: float = 0.48  # score of an end that counts towards a remark which ends alone tell of
     whole: float = 0.75  # score of a full window in which nobody but the presenter speaks
     nothing: float = 0.20  # score of a full window that holds nothing of the presenter
+    doubtful: float = -0.2  # score of a full window, or of ...
+    doubtful_end: float = 0.2  # ... its end, that is worth a closer look: do two people speak?
+    look_every: float = 2.0  # hops between closer looks where nothing points to the presenter
+    two_voices: float = 0.3  # how much less the scores of a closer look count
     same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display
     slope: float = 11.0  # log-odds for each unit of score above `even`
     quick: float = 0.04  # how much more a mean of 0.8 s has to reach than one of 1.2 s
@@ -115,7 +119,8 @@ def load_voice_model(settings: HearingSettings, folder: Path | None = None) -> V
     entry = manifest.find(settings.voice_model) if settings.voice_model else manifest.default_encoder()
     encoder: SpeakerEncoder
     if entry.kind is Kind.SPEAKER_ENCODER:
-        encoder = CampplusEncoder.load(checked_path(entry, folder), entry.name)
+        second = checked_path(manifest.find(entry.two_voices), folder) if entry.two_voices else None
+        encoder = CampplusEncoder.load(checked_path(entry, folder), second, entry.name)
     elif entry.kind is Kind.SPEAKER_MODEL:
         encoder = VoskEncoder(checked_path(entry, folder), _any_recogniser(manifest, folder), entry.name)
     else:

@@ -104,6 +104,10 @@ class VoskEncoder:
                 out[row] = vector / max(float(np.linalg.norm(vector)), 1e-9)
         return out
 
+    def two_voices(self, window: Floats) -> None:
+        """See `SpeakerEncoder.two_voices`: it cannot."""
+        return
+
 
 @dataclass(frozen=True, slots=True)
 class CommandRule:

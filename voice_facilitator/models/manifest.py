@@ -19,6 +19,7 @@ _NOTED = "noted-hashes.json"  # hashes of downloads whose hash nobody published,
 
 class Kind(StrEnum):
     SPEAKER_ENCODER = "speaker-encoder"
+    TWO_VOICES = "two-voices"
     RECOGNISER = "recogniser"
     SPEAKER_MODEL = "speaker-model"
 
@@ -56,6 +57,7 @@ class ModelEntry(BaseModel):
     file_sha256: str = _Hash
     measured: Measured | None = None
     cohort: str = ""  # shipped file with other voices through this encoder
+    two_voices: str = ""  # name of the model that goes with this encoder where two people speak at once
     decision: dict[str, float] = Field(default_factory=dict)  # constants that belong to this encoder
 
     @model_validator(mode="after")
