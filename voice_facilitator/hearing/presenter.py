@@ -33,6 +33,7 @@ _UPDATE_EVERY = 64
 _READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a voice by
 _OTHER_SPEECH = 0.20  # share of the story's windows
 _ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
+_TWO_END = 0.6  # how much the end of a window counts when two may speak in it
 _TYPICAL = 40  # windows of the cohort: about as many as ten voices have
 
 
@@ -45,7 +46,16 @@ class Score:
     nearest: float | None  # to the nearest other voices of this session, if any are known
     typical: float | None  # to the nearest voices of the cohort, if there is one: high for a voice like many
     discriminant: float  # 0 the others' level, 1 the presenter's own
-    closer: float | None = None  # score of the better of two voices, where a closer look was taken
+    closer: float | None = None  # `Together.level`, where a closer look was taken
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """How much of a window is the presenter's, when two people may speak in it at once."""
+
+    whole: float  # score of the better of both voices
+    end: float  # the same of the window's end
+    level: float  # both, less the other voice's score: a voice like the presenter's makes both of them high
 
 
 class PresenterModel:
@@ -155,6 +165,12 @@ class PresenterModel:
         elif parts.nearest is not None:
             value += rule.end_nearest_weight * (rule.end_nearest - parts.nearest)
         return value
+
+    def score_two(self, voices: Floats) -> Together:
+        """How much of a window is the presenter's. voices: what `SpeakerEncoder.two_voices` found in it."""
+        other, best = sorted(self.score(row).score for row in voices[0])
+        end = max(self.score_end(row) for row in voices[1])
+        return Together(best, end, _TWO_END * end + (1 - _TWO_END) * (best - other))
 
     def _parts(self, row: Floats) -> Score:
         return Score(

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES
 from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.presenter import PresenterModel, Score
+from voice_facilitator.hearing.presenter import PresenterModel, Score, Together
 from voice_facilitator.hearing.turns import Turns
 from voice_facilitator.hearing.voice_model import Rule
 from voice_facilitator.session import events
@@ -99,6 +99,7 @@ class WhoSpeaks:
         model, before = self._model, self._phase
         self._mode = effect
         self._turns.end()
+        self._unlooked, self._pointed = 0, False
         if effect.paused:
             return
         self._phase = effect
@@ -172,8 +173,13 @@ class WhoSpeaks:
         fresh = None if heard.fresh is None else model.score(heard.fresh)
         share = heard.fresh_seconds / WINDOW_SECONDS
         end = None if heard.end is None else model.score_end(heard.end)
-        if full is not None and end is not None and fresh is None:
-            full, end = self._closer_look(model, heard, full, end)
+        alone, together = None if full is None else full.score, None
+        if full is not None and end is not None:
+            together = self._closer_look(model, heard, full, end)
+            if together is not None:
+                best = max(full.score, together.whole - self._rule.closer_less)
+                full = replace(full, score=best, closer=together.level)
+                end = max(end, together.end - self._rule.closer_less)
         for _ in range(self._repeat):
             self._turns.hop(
                 None if full is None else full.score,
@@ -181,6 +187,8 @@ class WhoSpeaks:
                 share,
                 end,
                 self._prior(),
+                alone=alone,
+                together=None if together is None else together.level,
             )
         screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
         certain = self._rule.certain
@@ -202,30 +210,29 @@ class WhoSpeaks:
                 )
             )  # fmt: skip
 
-    def _closer_look(
-        self, model: PresenterModel, heard: Heard, full: Score, end: float
-    ) -> tuple[Score, float]:
-        """The scores of a window and of its end again: two people may be speaking at once.
+    def _closer_look(self, model: PresenterModel, heard: Heard, full: Score, end: float) -> Together | None:
+        """The presenter's part in a window in which two people may speak at once; None without such a look.
 
-        Such a look costs more than everything else together, and only after a round is nobody taken for the
+        It costs more than everything else together, and only after a round is nobody else taken for the
         presenter by it. So it is taken there alone, and now and then unless something points to them.
         """
         rule = self._rule
         self._unlooked += self._repeat
-        wanted = self._mode.decide and model.everybody_heard and min(full.score, end) < rule.whole
+        if heard.two_voices is None or not (self._mode.decide and model.everybody_heard):
+            return None
+        if min(full.score, end) >= rule.whole:  # no doubt
+            return Together(full.score, end, end)
         pointed = self._pointed or full.score > rule.doubtful or end > rule.doubtful_end
-        if not wanted or heard.two_voices is None or not (pointed or self._unlooked >= rule.look_every):
-            return full, end
-        two = heard.two_voices()
-        if two is None:
-            return full, end
-        best = max(model.score(row).score for row in two[0])
-        best_end = max(model.score_end(row) for row in two[1])
-        two[:] = 0
+        if not pointed and self._unlooked < rule.look_every:
+            return None
+        voices = heard.two_voices()
+        if voices is None:
+            return None
+        found = model.score_two(voices)
+        voices[:] = 0
         self._unlooked = 0
-        self._pointed = best > rule.doubtful_end or best_end > rule.doubtful_end
-        less = rule.two_voices
-        return replace(full, score=max(full.score, best - less), closer=best), max(end, best_end - less)
+        self._pointed = max(found.whole, found.end) > rule.doubtful_end
+        return found
 
     def _reason(self, model: PresenterModel, told: Score | None, strength: float | None) -> Reason:
         if told is None or strength is None:

@@ -3,7 +3,7 @@
 The state follows quickly: it adds up log-odds of the ends of windows, which tell less well but sooner. The
 evidence is slow and careful: a mean over 1.2 s of whole windows, or a higher one over 0.8 s, and the end of
 the last one has to agree. Where everybody was heard before, ends that hold out for nearly two seconds are
-enough.
+enough, or closer looks that find the presenter among two voices for a second and a half.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ _ENDS, _ENDS_TELLING = 9, 8  # of so many ends in a row, so many tell of the pre
 _END_SHARE = 0.5  # of a window: the longer of the two parts that its end is made of
 _END_SECONDS = 0.3  # an end tells of the presenter so long after they began
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
+_ABSENT_HOPS = 3  # closer looks without the presenter: their remark is over
+_ACROSS_SECONDS = 0.2  # closer looks tell of the presenter so long after they began
+_LEAST_ACROSS = 1.5  # seconds by closer looks that are a remark
 _FALLING_HOPS = 3
 _FALLING = 0.15  # less of the window than so many hops before: the presenter has stopped
 _LET_GO_HOPS = 5  # of speech without a window that tells
@@ -46,6 +49,8 @@ class Turns:
         self._falling = False
         self._anew = False  # after a pause: only what was said since is counted, until it fills a window
         self._begun = False
+        self._across: Seconds = 0.0  # the presenter's by closer looks
+        self._absent = 0  # hops without the presenter by them
 
     def pause(self) -> None:
         """A short pause: another person may speak next."""
@@ -70,15 +75,26 @@ class Turns:
         self._untold = 0
         self._anew = False
         self._begun = False
+        self._across = 0.0
+        self._absent = 0
 
     def hop(
-        self, full: float | None, fresh: float | None, share: float, end: float | None, prior: float
+        self,
+        full: float | None,
+        fresh: float | None,
+        share: float,
+        end: float | None,
+        prior: float,
+        *,
+        alone: float | None = None,
+        together: float | None = None,
     ) -> None:
         """One hop of 0.2 s within speech.
 
         full: score of the last 1.6 s, where they are mostly speech. fresh: score of what was said since
         the last short pause. share: length of that in windows (0 to 1). end: score of the end of either.
-        prior: log-odds before hearing.
+        prior: log-odds before hearing. After a closer look, alone: score of the full window without it, and
+        together: `Together.level`.
         """
         told = fresh if fresh is not None else full
         length = share if fresh is not None else 1.0
@@ -90,7 +106,9 @@ class Turns:
             self.odds = _KEEP * self.odds + weight * self._rule.slope * (end - self._rule.even)
         self.odds += (1 - _KEEP) * prior
         self.odds = max(-_MOST_ODDS, min(_MOST_ODDS, self.odds))
-        self._count(full, fresh, share)
+        self._count(full if alone is None else alone, fresh, share)
+        if together is not None:
+            self._count_across(together)
 
     def _count(self, full: float | None, fresh: float | None, share: float) -> None:
         """Add up how much of each window is the presenter's."""
@@ -109,6 +127,16 @@ class Turns:
         self._spoken += _HOP_SECONDS * part
         self._falling = bool(self._parts) and part < self._parts[0] - _FALLING
         self._parts.append(part)
+
+    def _count_across(self, level: float) -> None:
+        """Add up how long the presenter has spoken, maybe across somebody else."""
+        rule = self._rule
+        part = (level - rule.nothing_of_two) / max(rule.part_of_two - rule.nothing_of_two, 1e-6)
+        part = min(max(part, 0.0), 1.0)
+        self._absent = 0 if part >= _TELLING else self._absent + 1
+        if self._absent >= _ABSENT_HOPS:
+            self._across = 0.0
+        self._across += _HOP_SECONDS * part
 
     def _share_of(self, score: float | None) -> float:
         """How much of a window the presenter has, by its score."""
@@ -129,11 +157,12 @@ class Turns:
         return self._spoken + _WINDOW_SECONDS * (part * part / 2 if self._falling else part * (1 - part / 2))
 
     def lasting(self) -> Seconds:
-        """How long the presenter has spoken by the ends of windows alone, which tell also while somebody else
-        talks at the same time; 0 unless nearly all of the last ones say so.
+        """How long the presenter has spoken by what tells also while somebody else talks: by the ends of
+        windows if nearly all of the last ones say so, or by closer looks; 0 if by neither it is a remark.
         """
-        count = sum(self._ends)
-        return count * _HOP_SECONDS + _END_SECONDS if count >= _ENDS_TELLING else 0.0
+        count, across = sum(self._ends), self._across + _ACROSS_SECONDS
+        by_ends = count * _HOP_SECONDS + _END_SECONDS if count >= _ENDS_TELLING else 0.0
+        return max(by_ends, across if across >= _LEAST_ACROSS else 0.0)
 
     def mean(self, hops: int = _SCORES) -> float | None:
         """The weighted mean of the last scores; None when they tell too little."""

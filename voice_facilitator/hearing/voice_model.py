@@ -41,8 +41,10 @@ class Rule:
     nothing: float = 0.20  # score of a full window that holds nothing of the presenter
     doubtful: float = -0.2  # score of a full window, or of ...
     doubtful_end: float = 0.2  # ... its end, that is worth a closer look: do two people speak?
-    look_every: float = 2.0  # hops between closer looks where nothing points to the presenter
-    two_voices: float = 0.3  # how much less the scores of a closer look count
+    look_every: float = 3.0  # hops between closer looks where nothing points to the presenter
+    closer_less: float = 0.2  # how much less the scores of a closer look count than those of one voice
+    nothing_of_two: float = 0.30  # level of a closer look that finds nothing of the presenter
+    part_of_two: float = 0.50  # level of one in which the presenter surely speaks
     same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display
     slope: float = 11.0  # log-odds for each unit of score above `even`
     quick: float = 0.04  # how much more a mean of 0.8 s has to reach than one of 1.2 s
