@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder, features
@@ -14,11 +19,23 @@ from voice_facilitator.hearing.networks import load_network
 from voice_facilitator.resources import shipped
 
 SHIPPED = shipped("models", "campplus.onnx")
+FOR_TWO = shipped("models", "two-voices.onnx")
+SENTENCE = "I keep thinking of how alone she must have felt that night, and nobody asked her about it."
 
 
 @pytest.fixture(scope="module")
 def encoder() -> CampplusEncoder:
-    return CampplusEncoder.load(SHIPPED)
+    return CampplusEncoder.load(SHIPPED, FOR_TWO)
+
+
+def said(voice: str) -> np.ndarray:
+    """A synthetic voice at 16 kHz, all voices as loud."""
+    if (program := shutil.which("espeak-ng")) is None:
+        pytest.skip("espeak-ng is not installed")
+    wav = subprocess.run([program, "-v", voice, "--stdout", SENTENCE], capture_output=True, check=True).stdout
+    samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
+    sound = soxr.resample(samples, rate, RATE)
+    return (0.05 * sound / np.sqrt(np.mean(sound * sound))).astype(np.float32)
 
 
 def noise(count: int, samples: int = WINDOW_SAMPLES, seed: int = 5) -> np.ndarray:
@@ -84,6 +101,33 @@ def test_a_window_that_begins_late_is_a_shorter_one(encoder: CampplusEncoder) ->
     shorter = load_network(SHIPPED)(features(window[:, start:]))
     np.testing.assert_array_equal(encoder.encode(window, np.array([start])), shorter)
     assert abs(shorter - encoder.encode(window)).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    "voices", [("en-us+m3", "en-us+f4"), ("en-gb+m7", "en-us+f2"), ("en-us+m3", "en-us+f2")]
+)
+def test_two_voices_at_once_are_told_apart(encoder: CampplusEncoder, voices: tuple[str, str]) -> None:
+    one, other = map(said, voices)
+    alone = encoder.encode(np.stack([one[20_000:][:WINDOW_SAMPLES], other[30_000:][:WINDOW_SAMPLES]]))[:, 0]
+    both = encoder.two_voices(one[8_000:][:WINDOW_SAMPLES] + other[20_000:][:WINDOW_SAMPLES])
+    assert both is not None
+    assert (both.shape, both.dtype) == ((2, 2, 192), np.float32)
+    for found in both:  # in the whole window and in its end
+        close = found @ alone.T
+        assert {int(k) for k in close.argmax(axis=1)} == {0, 1}, "each is one of the two"
+    single = encoder.two_voices(one[8_000:][:WINDOW_SAMPLES])
+    assert single is not None
+    assert both[0, 0] @ both[0, 1] < 0.7 < single[0, 0] @ single[0, 1], "one voice alone is one"
+
+
+def test_without_its_second_network_it_does_not_tell_two_voices() -> None:
+    assert CampplusEncoder.load(SHIPPED).two_voices(noise(1)[0]) is None
+
+
+def test_a_network_for_one_voice_is_not_taken_for_two() -> None:
+    with pytest.raises(FacilitatorError) as caught:
+        CampplusEncoder.load(SHIPPED, SHIPPED)
+    assert caught.value.code == "model-damaged"
 
 
 def test_what_lies_before_a_short_window_does_not_count(encoder: CampplusEncoder) -> None:

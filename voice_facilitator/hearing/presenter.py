@@ -170,7 +170,8 @@ class PresenterModel:
         """How much of a window is the presenter's. voices: what `SpeakerEncoder.two_voices` found in it."""
         other, best = sorted(self.score(row).score for row in voices[0])
         end = max(self.score_end(row) for row in voices[1])
-        return Together(best, end, _TWO_END * end + (1 - _TWO_END) * (best - other))
+        level = _TWO_END * end + (1 - _TWO_END) * (best - other)
+        return Together(best, end, level if self.everybody_heard else level - self._rule.two_unheard)
 
     def _parts(self, row: Floats) -> Score:
         return Score(

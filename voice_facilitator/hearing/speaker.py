@@ -177,9 +177,11 @@ class WhoSpeaks:
         if full is not None and end is not None:
             together = self._closer_look(model, heard, full, end)
             if together is not None:
-                best = max(full.score, together.whole - self._rule.closer_less)
-                full = replace(full, score=best, closer=together.level)
-                end = max(end, together.end - self._rule.closer_less)
+                full = replace(full, closer=together.level)
+                if model.everybody_heard:  # else its scores are too often those of a voice never heard before
+                    best = max(full.score, together.whole - self._rule.closer_less)
+                    full = replace(full, score=best)
+                    end = max(end, together.end - self._rule.closer_less)
         for _ in range(self._repeat):
             self._turns.hop(
                 None if full is None else full.score,
@@ -192,10 +194,9 @@ class WhoSpeaks:
             )
         screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
         certain = self._rule.certain
-        strength = self._turns.strength(screen, certain, lasting=model.everybody_heard)
-        seconds = self._turns.seconds()
-        if model.everybody_heard:  # only then is nobody taken for the presenter by a few ends
-            seconds = max(seconds, self._turns.lasting())
+        # Only after a round is nobody taken for the presenter by a few ends.
+        strength = self._turns.strength(screen, certain, by_ends=model.everybody_heard)
+        seconds = max(self._turns.seconds(), self._turns.lasting(by_ends=model.everybody_heard))
         if strength is not None and model.enrolment is not Enrolment.READY:
             strength = min(strength, _UNSURE_STRENGTH)  # not known well enough to tell anybody anything
         if self._mode.decide and strength is not None:
@@ -213,12 +214,12 @@ class WhoSpeaks:
     def _closer_look(self, model: PresenterModel, heard: Heard, full: Score, end: float) -> Together | None:
         """The presenter's part in a window in which two people may speak at once; None without such a look.
 
-        It costs more than everything else together, and only after a round is nobody else taken for the
-        presenter by it. So it is taken there alone, and now and then unless something points to them.
+        It costs as much as two windows. So it is taken in the discussion alone, and now and then unless
+        something points to the presenter.
         """
         rule = self._rule
         self._unlooked += self._repeat
-        if heard.two_voices is None or not (self._mode.decide and model.everybody_heard):
+        if heard.two_voices is None or not self._mode.decide:
             return None
         if min(full.score, end) >= rule.whole:  # no doubt
             return Together(full.score, end, end)
@@ -231,7 +232,7 @@ class WhoSpeaks:
         found = model.score_two(voices)
         voices[:] = 0
         self._unlooked = 0
-        self._pointed = max(found.whole, found.end) > rule.doubtful_end
+        self._pointed = found.level > rule.doubtful_two
         return found
 
     def _reason(self, model: PresenterModel, told: Score | None, strength: float | None) -> Reason:

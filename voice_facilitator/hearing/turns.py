@@ -2,8 +2,8 @@
 
 The state follows quickly: it adds up log-odds of the ends of windows, which tell less well but sooner. The
 evidence is slow and careful: a mean over 1.2 s of whole windows, or a higher one over 0.8 s, and the end of
-the last one has to agree. Where everybody was heard before, ends that hold out for nearly two seconds are
-enough, or closer looks that find the presenter among two voices for a second and a half.
+the last one has to agree. Closer looks that find the presenter among two voices for a second and a half are
+enough, and where everybody was heard before, ends that hold out for nearly two seconds.
 """
 
 from __future__ import annotations
@@ -156,13 +156,13 @@ class Turns:
         part = self._parts[-1]
         return self._spoken + _WINDOW_SECONDS * (part * part / 2 if self._falling else part * (1 - part / 2))
 
-    def lasting(self) -> Seconds:
-        """How long the presenter has spoken by what tells also while somebody else talks: by the ends of
-        windows if nearly all of the last ones say so, or by closer looks; 0 if by neither it is a remark.
+    def lasting(self, *, by_ends: bool) -> Seconds:
+        """How long the presenter has spoken, by what tells even while somebody else talks: by closer looks,
+        by_ends: and by the ends of windows if nearly all of the last ones say so; 0 if it is no remark.
         """
         count, across = sum(self._ends), self._across + _ACROSS_SECONDS
-        by_ends = count * _HOP_SECONDS + _END_SECONDS if count >= _ENDS_TELLING else 0.0
-        return max(by_ends, across if across >= _LEAST_ACROSS else 0.0)
+        ends = count * _HOP_SECONDS + _END_SECONDS if by_ends and count >= _ENDS_TELLING else 0.0
+        return max(ends, across if across >= _LEAST_ACROSS else 0.0)
 
     def mean(self, hops: int = _SCORES) -> float | None:
         """The weighted mean of the last scores; None when they tell too little."""
@@ -172,16 +172,17 @@ class Turns:
             return None
         return sum(score * weight for score, weight in told) / weight
 
-    def strength(self, screen: float, certain: float, *, lasting: bool = False) -> float | None:
+    def strength(self, screen: float, certain: float, *, by_ends: bool) -> float | None:
         """As in `PresenterEvidence`; None while too little was said to tell.
 
-        screen, certain: the mean scores that are worth 1 and 2. lasting: ends that hold out are worth 1 too.
+        screen, certain: the mean scores that are worth 1 and 2. A remark by closer looks is worth 1 too, and
+        by_ends: so are ends that hold out.
         """
         if self._scores and self._scores[-1] is None:
             return None
         if self._end is None or self._end < self._rule.agrees:  # a mean lags behind
             return 0.0
-        least = 1.0 if lasting and self.lasting() else 0.0
+        least = 1.0 if self.lasting(by_ends=by_ends) else 0.0
         quick, mean = self.mean(_SHORT_SCORES), self.mean()
         if mean is None:
             return least

@@ -39,10 +39,12 @@ class Rule:
     end_tells: float = 0.48  # score of an end that counts towards a remark which ends alone tell of
     whole: float = 0.75  # score of a full window in which nobody but the presenter speaks
     nothing: float = 0.20  # score of a full window that holds nothing of the presenter
-    doubtful: float = -0.2  # score of a full window, or of ...
-    doubtful_end: float = 0.2  # ... its end, that is worth a closer look: do two people speak?
+    doubtful: float = 0.2  # score of a full window, or of ...
+    doubtful_end: float = 0.4  # ... its end, that is worth a closer look: do two people speak?
+    doubtful_two: float = 0.2  # level of a closer look after which the next window is looked at as well
     look_every: float = 3.0  # hops between closer looks where nothing points to the presenter
     closer_less: float = 0.2  # how much less the scores of a closer look count than those of one voice
+    two_unheard: float = 0.05  # how much less the level of such a look counts without a round
     nothing_of_two: float = 0.30  # level of a closer look that finds nothing of the presenter
     part_of_two: float = 0.50  # level of one in which the presenter surely speaks
     same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display
