@@ -123,8 +123,9 @@ def load_voice_model(settings: HearingSettings, folder: Path | None = None) -> V
     entry = manifest.find(settings.voice_model) if settings.voice_model else manifest.default_encoder()
     encoder: SpeakerEncoder
     if entry.kind is Kind.SPEAKER_ENCODER:
+        first = checked_path(entry, folder)
         second = checked_path(manifest.find(entry.two_voices), folder) if entry.two_voices else None
-        encoder = CampplusEncoder.load(checked_path(entry, folder), second, entry.name)
+        encoder = CampplusEncoder.load(first, second, entry.name)
     elif entry.kind is Kind.SPEAKER_MODEL:
         encoder = VoskEncoder(checked_path(entry, folder), _any_recogniser(manifest, folder), entry.name)
     else:
