@@ -214,7 +214,7 @@ class WhoSpeaks:
     def _closer_look(self, model: PresenterModel, heard: Heard, full: Score, end: float) -> Together | None:
         """The presenter's part in a window in which two people may speak at once; None without such a look.
 
-        It costs as much as two windows. So it is taken after a round, in the discussion, and only now and then
+        It costs as much as two windows. So it is taken after a round, in the discussion, now and then
         unless something points to the presenter.
         """
         rule = self._rule
