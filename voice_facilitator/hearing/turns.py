@@ -18,7 +18,7 @@ _SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
 _LEAST_WEIGHT = 1.5  # full windows' worth in a mean
 _HOP_SECONDS = 0.192  # six chunks of 32 ms
 _WINDOW_SECONDS = 1.6
-_ENDS, _ENDS_TELLING = 9, 8  # of so many ends in a row, so many tell of the presenter: 1.8 s of a remark
+_ENDS, _ENDS_TELLING = 10, 8  # of so many ends in a row, so many tell of the presenter: 2 s
 _END_SHARE = 0.5  # of a window: the longer of the two parts that its end is made of
 _END_SECONDS = 0.3  # an end tells of the presenter so long after they began
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
@@ -51,6 +51,7 @@ class Turns:
         self._begun = False
         self._across: Seconds = 0.0  # the presenter's by closer looks
         self._absent = 0  # hops without the presenter by them
+        self._level: float | None = None  # of the last of them
 
     def pause(self) -> None:
         """A short pause: another person may speak next."""
@@ -77,6 +78,7 @@ class Turns:
         self._begun = False
         self._across = 0.0
         self._absent = 0
+        self._level = None
 
     def hop(
         self,
@@ -131,6 +133,7 @@ class Turns:
     def _count_across(self, level: float) -> None:
         """Add up how long the presenter has spoken, maybe across somebody else."""
         rule = self._rule
+        self._level = level
         part = (level - rule.nothing_of_two) / max(rule.part_of_two - rule.nothing_of_two, 1e-6)
         part = min(max(part, 0.0), 1.0)
         self._absent = 0 if part >= _TELLING else self._absent + 1
@@ -164,6 +167,13 @@ class Turns:
         ends = count * _HOP_SECONDS + _END_SECONDS if by_ends and count >= _ENDS_TELLING else 0.0
         return max(ends, across if across >= _LEAST_ACROSS else 0.0)
 
+    def _agree_across(self, end: float) -> bool:
+        """Is it a remark by closer looks of which the last is so sure that less of an end will do?"""
+        rule, level = self._rule, self._level
+        if level is None or self._across + _ACROSS_SECONDS < _LEAST_ACROSS:
+            return False
+        return end >= rule.agrees_with_two and level >= rule.sure_of_two
+
     def mean(self, hops: int = _SCORES) -> float | None:
         """The weighted mean of the last scores; None when they tell too little."""
         told = [entry for entry in list(self._scores)[-hops:] if entry is not None]
@@ -180,8 +190,10 @@ class Turns:
         """
         if self._scores and self._scores[-1] is None:
             return None
-        if self._end is None or self._end < self._rule.agrees:  # a mean lags behind
+        if self._end is None:
             return 0.0
+        if self._end < self._rule.agrees:  # a mean lags behind
+            return 1.0 if self._agree_across(self._end) else 0.0
         least = 1.0 if self.lasting(by_ends=by_ends) else 0.0
         quick, mean = self.mean(_SHORT_SCORES), self.mean()
         if mean is None:
