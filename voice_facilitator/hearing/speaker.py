@@ -178,10 +178,9 @@ class WhoSpeaks:
             together = self._closer_look(model, heard, full, end)
             if together is not None:
                 full = replace(full, closer=together.level)
-                if model.everybody_heard:  # else its scores are too often those of a voice never heard before
-                    best = max(full.score, together.whole - self._rule.closer_less)
-                    full = replace(full, score=best)
-                    end = max(end, together.end - self._rule.closer_less)
+                best = max(full.score, together.whole - self._rule.closer_less)
+                full = replace(full, score=best)
+                end = max(end, together.end - self._rule.closer_less)
         for _ in range(self._repeat):
             self._turns.hop(
                 None if full is None else full.score,

@@ -2,8 +2,8 @@
 
 The state follows quickly: it adds up log-odds of the ends of windows, which tell less well but sooner. The
 evidence is slow and careful: a mean over 1.2 s of whole windows, or a higher one over 0.8 s, and the end of
-the last one has to agree. Closer looks that find the presenter among two voices for a second and a half are
-enough, and where everybody was heard before, ends that hold out for nearly two seconds.
+the last one has to agree. Where everybody was heard before, two other things are enough: closer looks that
+find the presenter among two voices for a second and a half, and ends that hold out for nearly two seconds.
 """
 
 from __future__ import annotations
