@@ -351,6 +351,28 @@ def test_closer_looks_are_enough_but_what_was_said_last_has_to_agree() -> None:
     assert after([0.7] * 8, end=0.3)[0] == 0.0
 
 
+def test_what_closer_looks_have_counted_is_not_the_next_speakers_after_a_short_pause() -> None:
+    turns = Turns(Rule())
+    for _ in range(20):
+        turns.hop(0.0, None, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
+    turns.pause()
+    turns.hop(0.0, None, 1.0, 0.6, 0.0, alone=0.0, together=0.25)
+    assert (turns.strength(0.55, 0.8, by_ends=False) or 0.0) < 1
+
+
+def test_a_sure_closer_look_lets_a_weaker_end_agree() -> None:
+    def after(level: float, end: float) -> float | None:
+        turns = Turns(Rule())
+        for _ in range(12):
+            turns.hop(0.0, None, 1.0, end, 0.0, alone=0.0, together=0.7)
+        turns.hop(0.0, None, 1.0, end, 0.0, alone=0.0, together=level)
+        return turns.strength(0.55, 0.8, by_ends=False)
+
+    assert after(0.55, 0.45) == 1.0
+    assert after(0.45, 0.45) == 0.0, "not sure enough"
+    assert after(0.55, 0.35) == 0.0, "hardly the presenter's end"
+
+
 def test_a_closer_look_is_taken_now_and_then_only() -> None:
     room = Room()
     room.session()

@@ -24,6 +24,7 @@ _END_SECONDS = 0.3  # an end tells of the presenter so long after they began
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
 _ABSENT_HOPS = 3  # closer looks without the presenter: their remark is over
 _ACROSS_SECONDS = 0.25  # closer looks tell of the presenter so long after they began
+_ACROSS_KEPT = 0.6  # seconds by closer looks that outlast a short pause: the next voice may be another's
 _LEAST_ACROSS = 1.5  # seconds by closer looks that are a remark
 _FALLING_HOPS = 3
 _FALLING = 0.15  # less of the window than so many hops before: the presenter has stopped
@@ -51,7 +52,7 @@ class Turns:
         self._begun = False
         self._across: Seconds = 0.0  # the presenter's by closer looks
         self._absent = 0  # hops without the presenter by them
-        self._level: float | None = None  # of the last of them
+        self._level: float | None = None  # of the last closer look
 
     def pause(self) -> None:
         """A short pause: another person may speak next."""
@@ -59,6 +60,7 @@ class Turns:
         self._spoken = self.seconds()
         self._parts.clear()
         self._anew = True
+        self._across = min(self._across, _ACROSS_KEPT)
 
     def begin(self, prior: float) -> None:
         """There is speech. prior: log-odds of the presenter, should a new stretch begin with it."""
