@@ -171,6 +171,8 @@ class PresenterModel:
         other, best = sorted(self.score(row).score for row in voices[0])
         end = max(self.score_end(row) for row in voices[1])
         level = _TWO_END * end + (1 - _TWO_END) * (best - other)
+        if not self.everybody_heard:
+            level -= self._rule.two_unheard
         return Together(best, end, level)
 
     def _parts(self, row: Floats) -> Score:

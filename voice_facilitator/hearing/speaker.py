@@ -213,12 +213,12 @@ class WhoSpeaks:
     def _closer_look(self, model: PresenterModel, heard: Heard, full: Score, end: float) -> Together | None:
         """The presenter's part in a window in which two people may speak at once; None without such a look.
 
-        It costs as much as two windows. So it is taken after a round, in the discussion, now and then
+        It costs as much as two windows. So it is taken in the discussion only, and only now and then
         unless something points to the presenter.
         """
         rule = self._rule
         self._unlooked += self._repeat
-        if heard.two_voices is None or not (self._mode.decide and model.everybody_heard):
+        if heard.two_voices is None or not self._mode.decide:
             return None
         if min(full.score, end) >= rule.whole:  # no doubt
             return Together(full.score, end, end)

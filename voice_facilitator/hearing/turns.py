@@ -2,8 +2,8 @@
 
 The state follows quickly: it adds up log-odds of the ends of windows, which tell less well but sooner. The
 evidence is slow and careful: a mean over 1.2 s of whole windows, or a higher one over 0.8 s, and the end of
-the last one has to agree. Where everybody was heard before, two other things are enough: closer looks that
-find the presenter among two voices for a second and a half, and ends that hold out for nearly two seconds.
+the last one has to agree. Two other things are enough for a quiet line: closer looks that find the presenter
+among two voices for a second and a half, and, where everybody was heard before, ends that hold out for two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _END_SECONDS = 0.3  # an end tells of the presenter so long after they began
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
 _ABSENT_HOPS = 3  # closer looks without the presenter: their remark is over
 _ACROSS_SECONDS = 0.25  # closer looks tell of the presenter so long after they began
-_ACROSS_KEPT = 0.6  # seconds by closer looks that outlast a short pause: the next voice may be another's
+_ACROSS_KEPT = 0.4  # seconds by closer looks that outlast a short pause: the next voice may be another's
 _LEAST_ACROSS = 1.5  # seconds by closer looks that are a remark
 _FALLING_HOPS = 3
 _FALLING = 0.15  # less of the window than so many hops before: the presenter has stopped

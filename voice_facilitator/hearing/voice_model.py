@@ -44,8 +44,9 @@ class Rule:
     doubtful_two: float = 0.2  # level of a closer look after which the next window is looked at as well
     look_every: float = 3.0  # hops between closer looks where nothing points to the presenter
     closer_less: float = 0.2  # how much less the scores of a closer look count than those of one voice
+    two_unheard: float = 0.10  # how much less the level of such a look counts without a round
     nothing_of_two: float = 0.20  # level of a closer look that finds nothing of the presenter
-    part_of_two: float = 0.60  # level of one in which the presenter surely speaks
+    part_of_two: float = 0.55  # level of one in which the presenter surely speaks
     agrees_with_two: float = 0.40  # score of an end that is enough after a look as sure as `sure_of_two`
     sure_of_two: float = 0.50  # level of such a sure look
     same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display
