@@ -7,6 +7,9 @@ that they lie in the space in which a session has learnt its voices; and a softm
 all voices in training keeps voices apart as a session's discriminant does. Which vector is whose is free: the
 better order counts (permutation invariant training, Yu et al. 2017). Each window also gives the two voices of
 its end, as the program's encoder does.
+
+It learns in several goes, each with a rate that falls to nothing; the weights are the mean of what they were
+after each (Izmailov et al. 2018, arXiv:1803.05407).
 """
 
 from __future__ import annotations
@@ -201,6 +204,22 @@ def train(options: argparse.Namespace) -> None:
     teacher = Published(copy.deepcopy(known)).eval().to(device)
     voices = Discriminants(scenes, teacher)
     network = TwoVoices(known).eval().to(device)
+    print(f"{len(scenes.names)} voices, ready after {time.monotonic() - started:.0f} s", flush=True)
+    reached = []
+    for _ in range(options.goes):
+        _one_go(network, teacher, voices, scenes, options)
+        reached.append({name: value.clone() for name, value in network.state_dict().items()})
+    network.load_state_dict({name: sum(go[name] for go in reached) / len(reached) for name in reached[0]})
+    if kept_out:
+        others = Scenes(material, kept_out, device, seed=2)
+        print(f"pull of voices kept out: {_kept_out(network, teacher, others):.3f}")
+    save(network.cpu(), options)
+
+
+def _one_go(
+    network: TwoVoices, teacher: Published, voices: Discriminants, scenes: Scenes, options: argparse.Namespace
+) -> None:
+    device = scenes.device
     first, rest, new = network.parts()
     rates = [options.rate * factor for factor in (0.4, 1, 5)]
     optimizer = torch.optim.AdamW(
@@ -208,7 +227,6 @@ def train(options: argparse.Namespace) -> None:
         weight_decay=0.01,
         fused=device.type == "cuda",
     )
-    print(f"{len(scenes.names)} voices, ready after {time.monotonic() - started:.0f} s", flush=True)
     started, step, told = time.monotonic(), 0, torch.zeros(2, device=device)
     while (done := (time.monotonic() - started) / 60 / options.minutes) < 1:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -225,10 +243,6 @@ def train(options: argparse.Namespace) -> None:
                 f"{step} batches, {100 * done:.0f} %, loss {loss_mean:.3f}, pull {pull_mean:.3f}", flush=True
             )
             told.zero_()
-    if kept_out:
-        others = Scenes(material, kept_out, device, seed=2)
-        print(f"pull of voices kept out: {_kept_out(network, teacher, others):.3f}")
-    save(network.cpu(), options)
 
 
 def _loss(
@@ -276,7 +290,10 @@ def main() -> None:
     parser.add_argument("material", type=Path, help="what scenes.py wrote")
     parser.add_argument("out", type=Path, help="the .onnx file")
     parser.add_argument("--without", type=Path, help="split file of voices to keep out")
-    parser.add_argument("--minutes", type=float, default=3, help="on a GPU; much longer on a processor")
+    parser.add_argument("--goes", type=int, default=2)
+    parser.add_argument(
+        "--minutes", type=float, default=3, help="of a go, on a GPU; much longer on a processor"
+    )
     parser.add_argument("--batch", type=int, default=64, help="scenes, of six windows each")
     parser.add_argument("--rate", type=float, default=4e-4, help="of learning")
     parser.add_argument("--apart", type=float, default=0.15, help="share of the softmax in the loss")

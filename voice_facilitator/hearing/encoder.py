@@ -39,8 +39,13 @@ class SpeakerEncoder(Protocol):
         windows: float32 [n, 25600], 16 kHz mono, full scale 1. starts: int [n], the first sample of each
         window that counts (default 0); what lies before is not looked at (but for 10 ms).
         Returns float32 [n, 2, dim]: the voice of the whole window, of length 1 (or all zeros when nothing can
-        be said), and that of its end, which tells less well but sooner.
+        be said), and that of its end, which tells less well but sooner; it may be a little shorter than 1.
         """
+        ...
+
+    @property
+    def tells_two(self) -> bool:
+        """Can `two_voices` be asked?"""
         ...
 
     def two_voices(self, window: Floats) -> Floats | None:
@@ -86,6 +91,10 @@ class CampplusEncoder:
                 part = rows[begin : begin + self._BATCH]
                 out[part] = self._network(features(windows[part, skip * _HOP :]))
         return out
+
+    @property
+    def tells_two(self) -> bool:
+        return self._second is not None
 
     def two_voices(self, window: Floats) -> Floats | None:
         """See `SpeakerEncoder.two_voices`."""

@@ -1,4 +1,8 @@
-"""The other voices of the session: found among unnamed windows, and compared with."""
+"""The other voices of the session: found among unnamed windows, compared with, and told from the presenter
+by a discriminant.
+
+Counts of windows below hold until a bank of voices is full; then it keeps every second one, and so on.
+"""
 
 from __future__ import annotations
 

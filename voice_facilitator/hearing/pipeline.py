@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -29,7 +30,7 @@ HOP_SECONDS = HOP_CHUNKS * CHUNK_SECONDS
 _BATCH_CHUNKS = 32 * HOP_CHUNKS  # analysed at once: bounds the memory
 _LEAST_SPEECH = 0.7  # share of a full window that must be speech
 _SHORTEST_CHUNKS = 12  # 0.38 s: with less, a voice cannot be told at all
-_PAUSE_CHUNKS = 5  # of held silence (so 0.35 s in all): another person may speak next
+_PAUSE_CHUNKS = 5  # after the hold (so 0.35 s in all): another person may speak next
 _QUIETEST = -120.0  # dBFS
 
 Timed = tuple[Seconds, Input]
@@ -37,7 +38,7 @@ Timed = tuple[Seconds, Input]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """32 ms of analysed audio. Embeddings come with every sixth frame, where there is enough speech."""
+    """32 ms of analysed audio. Embeddings come once a hop, where there is enough speech: float32 [dim]."""
 
     time: Seconds  # its end, as position in the audio
     speech: bool
@@ -46,8 +47,9 @@ class Frame:
     fresh: Floats | None = None  # voice of what was said since the last short pause, if less than 1.6 s
     fresh_seconds: Seconds = 0.0  # length of that
     end: Floats | None = None  # voice of the end of `fresh`, or else of `full`
-    sound: Floats | None = None  # the chunk itself, for commands: good until the next frame
-    two_voices: Callable[[], Floats | None] | None = None  # those in `full`: until the next frame
+    sound: Floats | None = None  # the chunk itself, float32 [512], for commands: good until the next frame
+    # Those in `full` (`SpeakerEncoder.two_voices`), until the next frame; None: the encoder cannot tell them.
+    two_voices: Callable[[], Floats | None] | None = None
 
     def wipe(self) -> None:
         """Overwrite the embeddings: who wants to keep them has copied them."""
@@ -96,11 +98,6 @@ class Hearing:
     def time(self) -> Seconds:
         """Position in the audio up to which events were given."""
         return self._decided * CHUNK_SECONDS
-
-    @property
-    def hangover_seconds(self) -> Seconds:
-        """Silence is reported this much after the last sound of speech."""
-        return self._activity.hold_seconds
 
     # ------------------------------------------------------------ what the session wants
 
@@ -229,9 +226,10 @@ class Hearing:
         windows[:] = 0
         return {(k, skip == 0): (row, skip) for (k, skip), row in zip(wanted, rows, strict=True)}
 
-    def _closer_look(self, k: int) -> Callable[[], Floats | None]:
-        window = self._audio[(k + 1) * CHUNK :][:WINDOW_SAMPLES]
-        return lambda: None if self._encoder is None else self._encoder.two_voices(window)
+    def _closer_look(self, k: int) -> Callable[[], Floats | None] | None:
+        if self._encoder is None or not self._encoder.tells_two:
+            return None
+        return partial(self._encoder.two_voices, self._audio[(k + 1) * CHUNK :][:WINDOW_SAMPLES])
 
     # ------------------------------------------------------------ decisions
 
@@ -247,16 +245,14 @@ class Hearing:
         if own_voice:
             if self._gated:
                 self._usable_from = frame.time
-            out += self._speaker.own_voice(frame.time)
+            out += self._speaker.own_voice()
         elif frame.speech:
             self._silent_chunks = 0
-            out += self._speaker.speech(frame.time, self._usable(frame))
+            out += self._speaker.speech(self._usable(frame))
         else:
             self._silent_chunks += 1
             out += self._speaker.silence(
-                frame.time,
-                self._silent_chunks * CHUNK_SECONDS,
-                pause=self._silent_chunks == _PAUSE_CHUNKS,
+                self._silent_chunks * CHUNK_SECONDS, pause=self._silent_chunks == _PAUSE_CHUNKS
             )
         return out
 

@@ -41,12 +41,12 @@ _TYPICAL = 40  # windows of the cohort: about as many as ten voices have
 class Score:
     """How much a window is the presenter's, and why. `score` and `discriminant` are no cosines."""
 
-    score: float  # all of it together, on the scale of `Rule`
+    score: float  # all of it together, on the scale of `Rule`; or of a voice found by a closer look
     own: float  # to the presenter's mean
     nearest: float | None  # to the nearest other voices of this session, if any are known
     typical: float | None  # to the nearest voices of the cohort, if there is one: high for a voice like many
     discriminant: float  # 0 the others' level, 1 the presenter's own
-    closer: float | None = None  # `Together.level`, where a closer look was taken
+    closer: float | None = None  # `Together.level`, where a closer look was taken or needless
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class PresenterModel:
         self._discriminant = Discriminant(dim)
         self._known = False
         self._in_round = 0  # windows offered to the pool in the round
+        self._story_begun = False
         self.everybody_heard = False  # was there a round in which everybody spoke once?
         self.enrolment = Enrolment.NONE
 
@@ -91,9 +92,13 @@ class PresenterModel:
         """Roughly how many other people have been heard."""
         return self._others.voices
 
+    def begin_story(self) -> None:
+        """A presenter begins to tell the story."""
+        self._story_begun = True
+
     def finish_round(self) -> None:
         """A phase that teaches the others' voices is over."""
-        if self.enrolment is Enrolment.NONE:  # it came before the story, so it was the round
+        if not self._story_begun:  # it came before the first story, so it was the round
             self.everybody_heard = self._pool.offered * self._hop >= _ROUND_SECONDS
             self._in_round = self._pool.offered
         else:
@@ -145,7 +150,7 @@ class PresenterModel:
             self.enrolment = Enrolment.AMBIGUOUS if self._others.too_alike else Enrolment.READY
 
     def score(self, row: Floats) -> Score:
-        """How much this window [dim] is the presenter's. Only when `known`."""
+        """How much this window (float32 [dim]) is the presenter's. Only when `known`."""
         parts, rule = self._parts(row), self._rule
         value = parts.own if self._cohort is None else parts.discriminant
         if not self.everybody_heard:  # then who is speaking may never have been heard
@@ -155,7 +160,7 @@ class PresenterModel:
         return replace(parts, score=value)
 
     def score_end(self, row: Floats) -> float:
-        """The same for the end of a window [dim]. How close it is to the presenter says little there."""
+        """The same for a window's end (float32 [dim]). How close it is to the presenter says little there."""
         parts, rule = self._parts(row), self._rule
         value = parts.own if self._cohort is None else parts.discriminant
         if not self.everybody_heard:
@@ -167,7 +172,7 @@ class PresenterModel:
         return value
 
     def score_two(self, voices: Floats) -> Together:
-        """How much of a window is the presenter's. voices: what `SpeakerEncoder.two_voices` found in it."""
+        """How much of a window is the presenter's. voices: float32 [2, 2, dim] of `two_voices`."""
         other, best = sorted(self.score(row).score for row in voices[0])
         end = max(self.score_end(row) for row in voices[1])
         level = _TWO_END * end + (1 - _TWO_END) * (best - other)

@@ -5,6 +5,7 @@ Takes voices in, gives events out; when somebody asks, it says for each decision
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -28,16 +29,14 @@ _PRIOR_OPEN = -0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """The voices in a chunk of speech, as far as they can be used. float32 [dim] of length 1."""
+    """The voices in a chunk of speech, as far as they can be used. float32 [dim]."""
 
-    full: Floats | None  # the last 1.6 s
+    full: Floats | None  # the last 1.6 s; of length 1, as is the next
     fresh: Floats | None  # what was said since the last short pause, if less than 1.6 s
     fresh_seconds: Seconds
     end: Floats | None  # of `fresh`, or else of `full`
     due: bool  # a decision is due, every 0.2 s (or as the settings want it)
-    two_voices: Callable[[], Floats | None] | None = (
-        None  # a closer look at `full`: `SpeakerEncoder.two_voices`
-    )
+    two_voices: Callable[[], Floats | None] | None = None  # as in `Frame`: a closer look at `full`
 
 
 class Reason(StrEnum):
@@ -56,7 +55,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision, every 0.2 s of speech: the scores, the calibration they are measured by, the reason.
+    """One decision, once a hop of speech: the scores, the calibration they are measured by, the reason.
 
     The score is on the scale of `Rule`, closenesses are cosines; `odds` are natural log-odds.
     """
@@ -67,7 +66,7 @@ class Decision:
     score: Score | None = None  # of the last 1.6 s, or of what was said since the last pause
     end: float | None = None  # score of the end of that
     even: float = 0.0  # score of an end at which presenter and other are equally likely
-    agrees: float = 0.0  # score of an end that a reminder needs
+    agrees: float = 0.0  # score of an end that a reminder needs (but for `Rule.agrees_with_two`)
     mean: float | None = None  # running mean of the scores that a reminder looks at
     screen: float = 0.0  # mean that is worth a quiet line, here and now
     certain: float = 0.0  # mean that is next to certain
@@ -111,12 +110,15 @@ class WhoSpeaks:
             model.finish_round()
         if effect.new_presenter:
             model.forget_presenter()
+        if effect.enrol:
+            model.begin_story()
 
     def forget(self, for_good: bool) -> None:
         """Overwrite every voice. `for_good`: learn none again (timer only)."""
         if self._model is not None:
             self._model.forget()
         self._turns.end()
+        self._unlooked, self._pointed = 0, False
         self.timer_only = self.timer_only or for_good
 
     def say_again(self) -> None:
@@ -125,7 +127,7 @@ class WhoSpeaks:
 
     # ------------------------------------------------------------ what is heard
 
-    def own_voice(self, time: Seconds) -> list[Input]:
+    def own_voice(self) -> list[Input]:
         """Our own announcement: nothing is decided."""
         out: list[Input] = []
         self._turns.end()
@@ -133,7 +135,7 @@ class WhoSpeaks:
         self._show(SpeakerState.SELF, out)
         return out
 
-    def silence(self, time: Seconds, seconds: Seconds, *, pause: bool) -> list[Input]:
+    def silence(self, seconds: Seconds, *, pause: bool) -> list[Input]:
         """No speech, for `seconds` up to now. pause: a short pause has just become one."""
         out: list[Input] = []
         if pause:
@@ -144,8 +146,8 @@ class WhoSpeaks:
         self._show(SpeakerState.SILENCE, out)
         return out
 
-    def speech(self, time: Seconds, heard: Heard) -> list[Input]:
-        """A chunk of speech that ended at `time`."""
+    def speech(self, heard: Heard) -> list[Input]:
+        """A chunk of speech."""
         out: list[Input] = []
         self._turns.begin(self._prior())
         model = self._model
@@ -162,13 +164,13 @@ class WhoSpeaks:
                     model.learn_other(heard.full)
             self._show_enrolment(out)
         if heard.due and model.known:
-            self._decide(model, time, heard, out)
+            self._decide(model, heard, out)
         elif heard.due and self.explain is not None:
             self.explain(Decision(self._speaker(), Reason.NOBODY_PRESENTED, 0.0))
         self._show(self._speaker(), out)
         return out
 
-    def _decide(self, model: PresenterModel, time: Seconds, heard: Heard, out: list[Input]) -> None:
+    def _decide(self, model: PresenterModel, heard: Heard, out: list[Input]) -> None:
         full = None if heard.full is None else model.score(heard.full)
         fresh = None if heard.fresh is None else model.score(heard.fresh)
         share = heard.fresh_seconds / WINDOW_SECONDS
@@ -269,7 +271,7 @@ class WhoSpeaks:
             out.append(events.SpeakerChanged(who))
 
     def _evidence(self, strength: float, seconds: Seconds, out: list[Input]) -> None:
-        strength = round(strength, 1)
+        strength = math.floor(10 * strength + 1e-9) / 10  # not up: 1 and 2 are borders
         if strength >= 0.3 or strength != self._strength:
             self._strength = strength
             out.append(events.PresenterEvidence(strength, round(seconds, 2)))

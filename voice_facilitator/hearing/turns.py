@@ -22,7 +22,7 @@ _ENDS, _ENDS_TELLING = 10, 8  # of so many ends in a row, so many tell of the pr
 _END_SHARE = 0.5  # of a window: the longer of the two parts that its end is made of
 _END_SECONDS = 0.3  # an end tells of the presenter so long after they began
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
-_ABSENT_HOPS = 3  # closer looks without the presenter: their remark is over
+_ABSENT_LOOKS = 3  # closer looks in a row without the presenter: their remark is over
 _ACROSS_SECONDS = 0.25  # closer looks tell of the presenter so long after they began
 _ACROSS_KEPT = 0.4  # seconds by closer looks that outlast a short pause: the next voice may be another's
 _LEAST_ACROSS = 1.5  # seconds by closer looks that are a remark
@@ -51,7 +51,7 @@ class Turns:
         self._anew = False  # after a pause: only what was said since is counted, until it fills a window
         self._begun = False
         self._across: Seconds = 0.0  # the presenter's by closer looks
-        self._absent = 0  # hops without the presenter by them
+        self._absent = 0  # closer looks in a row without the presenter
         self._level: float | None = None  # of the last closer look
 
     def pause(self) -> None:
@@ -139,7 +139,7 @@ class Turns:
         part = (level - rule.nothing_of_two) / max(rule.part_of_two - rule.nothing_of_two, 1e-6)
         part = min(max(part, 0.0), 1.0)
         self._absent = 0 if part >= _TELLING else self._absent + 1
-        if self._absent >= _ABSENT_HOPS:
+        if self._absent >= _ABSENT_LOOKS:
             self._across = 0.0
         self._across += _HOP_SECONDS * part
 

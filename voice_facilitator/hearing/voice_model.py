@@ -31,9 +31,9 @@ class Rule:
     end_nearest_weight: float = 1.7  # for the end of a window, after a round: how much it counts that ...
     end_nearest: float = 0.35  # ... it is less close to any other voice heard than this
     end_typical_weight: float = 1.0  # the same as `typical_weight`, for the end of a window
-    screen: float = 0.55  # mean score worth a quiet line, after a round in which everybody was heard
-    screen_unheard: float = 0.68  # the same without such a round
-    certain: float = 0.80  # mean score that is next to certain
+    screen: float = 0.54  # mean score worth a quiet line, after a round in which everybody was heard
+    screen_unheard: float = 0.67  # the same without such a round
+    certain: float = 0.79  # mean score that is next to certain
     even: float = 0.40  # score of a window's end at which presenter and other are equally likely
     agrees: float = 0.50  # score of the end that the last window must have, whatever the mean says
     end_tells: float = 0.48  # score of an end that counts towards a remark which ends alone tell of
@@ -46,7 +46,7 @@ class Rule:
     closer_less: float = 0.2  # how much less the scores of a closer look count than those of one voice
     two_unheard: float = 0.10  # how much less the level of such a look counts without a round
     nothing_of_two: float = 0.20  # level of a closer look that finds nothing of the presenter
-    part_of_two: float = 0.55  # level of one in which the presenter surely speaks
+    part_of_two: float = 0.60  # level of one in which the presenter surely speaks
     agrees_with_two: float = 0.40  # score of an end that is enough after a look as sure as `sure_of_two`
     sure_of_two: float = 0.50  # level of such a sure look
     same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display

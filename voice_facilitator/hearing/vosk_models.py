@@ -68,6 +68,7 @@ class VoskEncoder:
     """Vosk's x-vectors (128 numbers). A window with under half a second of speech gives zeros."""
 
     dim = 128
+    tells_two = False
 
     def __init__(self, speaker_model: Path, recogniser: Path, name: str = "vosk-spk") -> None:
         """speaker_model, recogniser: unpacked model folders.
