@@ -43,7 +43,7 @@ class Rule:
     doubtful_end: float = 0.4  # ... its end, that is worth a closer look: do two people speak?
     doubtful_two: float = 0.2  # level of a closer look after which the next window is looked at as well
     look_every: float = 3.0  # hops between closer looks where nothing points to the presenter
-    closer_less: float = 0.2  # how much less the scores of a closer look count than those of one voice
+    closer_less: float = 0.3  # how much less the scores of a closer look count than those of one voice
     two_unheard: float = 0.10  # how much less the level of such a look counts without a round
     nothing_of_two: float = 0.20  # level of a closer look that finds nothing of the presenter
     part_of_two: float = 0.60  # level of one in which the presenter surely speaks
