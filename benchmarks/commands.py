@@ -1,6 +1,6 @@
 """How well spoken commands are heard, and how rarely something else is taken for one, for each engine.
 
-    python benchmarks/commands.py ../shared/speech --sessions /tmp/sessions --engine models/commands-en
+    python benchmarks/commands.py ../shared/speech --sessions ~/sessions --engine models/commands-en
 
 `--sessions`: sessions rendered with the speech folder's `render_dev.sh`. Every command is legal all the time,
 which is harder than a session. The utterances are found as in the program; each engine hears the same ones.

@@ -35,7 +35,7 @@ from voice_facilitator.settings import Settings, load_settings
 
 SMALL_HOP_SECONDS = 0.4
 STORY = Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True)
-ROUND = Listen(0.0, enrol=False, learn_others=True, decide=False)
+ROUND = Listen(0.0, enrol=False, learn_others=True, decide=False, is_round=True)
 DISCUSSION = Listen(0.0, enrol=False, learn_others=False, decide=True)
 LEARNING_SECONDS = 120.0
 

@@ -1,8 +1,8 @@
 """How well the presenter is told from the others, on rendered sessions with known truth.
 
-    python benchmarks/presenter_sessions.py ../shared/speech --out /tmp/rooms    # renders 125 sessions more
-    python benchmarks/presenter_detection.py ../shared/speech ../shared/speech/sessions/dev /tmp/rooms \\
-        --cache /tmp/frames --curve docs/presenter-detection.png
+    python benchmarks/presenter_sessions.py ../shared/speech --out ~/rooms    # renders 125 sessions more
+    python benchmarks/presenter_detection.py ../shared/speech ../shared/speech/sessions/dev ~/rooms \\
+        --cache ~/frames --curve docs/presenter-detection.png
 
 Each session is heard once, phases at their true times, the voices of its cast left out of the cohort; what
 tells two voices at once is not the shipped network, which has heard them all, but one that was trained by the
@@ -43,7 +43,7 @@ from voice_facilitator.session.events import EnrolmentChanged, Listen, Presenter
 from voice_facilitator.settings import Settings, load_settings
 
 PHASES = {
-    "check_in": Listen(0.0, enrol=False, learn_others=True, decide=False),
+    "check_in": Listen(0.0, enrol=False, learn_others=True, decide=False, is_round=True),
     "presentation": Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True),
     "questions": Listen(0.0, enrol=False, learn_others=True, decide=False),
     "discussion": Listen(0.0, enrol=False, learn_others=False, decide=True),

@@ -1,6 +1,6 @@
 """Render the sessions of `presenter_detection.py`: other seeds, rooms, casts and forms than the dev sessions.
 
-    python benchmarks/presenter_sessions.py ../shared/speech --out /tmp/rooms
+    python benchmarks/presenter_sessions.py ../shared/speech --out ~/rooms
 
 Needs the requirements of `../shared/speech`. Renders what is not there yet; the same arguments give the same
 bytes. Casts: `held` takes only the seven voices of LibriSpeech test-other and LJ Speech; `a` and `b` share

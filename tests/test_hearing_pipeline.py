@@ -47,7 +47,8 @@ DIM = 32
 
 STORY = Listen(0.0, enrol=True, learn_others=False, decide=False)
 NEXT_STORY = replace(STORY, new_presenter=True)
-ROUND = Listen(0.0, enrol=False, learn_others=True, decide=False)
+ROUND = Listen(0.0, enrol=False, learn_others=True, decide=False, is_round=True)
+QUESTIONS = replace(ROUND, is_round=False)
 DISCUSSION = Listen(0.0, enrol=False, learn_others=False, decide=True)
 LAST_WORD = Listen(0.0, enrol=False, learn_others=False, decide=False)
 
@@ -265,7 +266,7 @@ class Room:
         for _ in range(5):
             self.say(0, 8)
             self.say(None, 1)
-        self.hearing.listen(ROUND)
+        self.hearing.listen(QUESTIONS)
         for who in (1, 0, 2, 0, 3, 0):
             self.say(who, 5)
             self.say(None, 1)
@@ -367,7 +368,7 @@ def test_what_closer_looks_have_counted_is_not_the_next_speakers_after_a_short_p
     for _ in range(20):
         turns.hop(0.0, None, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
     turns.pause()
-    for _ in range(3):  # of the next speaker's first sounds each may be taken for the presenter's
+    for _ in range(4):  # of the next speaker's first sounds each may be taken for the presenter's
         turns.hop(0.0, None, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
         assert (turns.strength(0.55, 0.8, by_ends=False) or 0.0) < 1
 
@@ -420,10 +421,10 @@ def test_a_strength_is_never_rounded_up_to_a_border() -> None:
     assert [e.strength for e in found if isinstance(e, PresenterEvidence)] == [0.9, 0.9, 1.0, 1.9, 2.0]
 
 
-def test_questions_after_a_story_that_was_skipped_are_no_round() -> None:
+def test_questions_are_no_round_whatever_came_before_them() -> None:
+    """As after a story that was skipped, or where the hearing had to be started again."""
     room = Room()
-    room.hearing.listen(STORY)
-    room.hearing.listen(ROUND)
+    room.hearing.listen(QUESTIONS)
     for who in (1, 2, 3):
         room.say(who, 8)
     room.hearing.listen(STORY)
@@ -431,6 +432,34 @@ def test_questions_after_a_story_that_was_skipped_are_no_round() -> None:
     room.hearing.listen(DISCUSSION)
     assert room.hearing._model is not None
     assert not room.hearing._model.everybody_heard
+
+
+def test_a_round_counts_that_was_gone_back_to_before_anything_was_told() -> None:
+    room = Room()
+    room.hearing.listen(ROUND)
+    room.hearing.listen(STORY)
+    room.hearing.listen(ROUND)
+    for who in range(4):
+        room.say(who, 6)
+    room.hearing.listen(STORY)
+    assert room.hearing._model is not None
+    assert room.hearing._model.everybody_heard
+
+
+def test_a_closer_look_counts_less_without_a_round() -> None:
+    room = Room()
+    room.session(with_round=False)
+    model = room.hearing._model
+    assert model is not None
+    voices = room.look(0.0, 3, 0)
+    counted = model.score_two(voices).level
+    model._rule = replace(model._rule, two_unheard=0.0)
+    assert model.score_two(voices).level == pytest.approx(counted + Rule().two_unheard)
+
+
+def test_without_a_hold_it_is_not_deaf(speech: np.ndarray) -> None:
+    hearing = Hearing(SETTINGS.model_copy(update={"speech_hold_seconds": 0.0}), None)
+    assert SpeakerState.UNSURE in states(hearing.feed(speech))
 
 
 def test_who_sounds_almost_like_the_presenter_and_spoke_in_the_round_is_not_reminded() -> None:
@@ -481,7 +510,7 @@ def test_a_second_case_has_another_presenter() -> None:
     for _ in range(4):
         room.say(2, 8)
         room.say(None, 1)
-    room.hearing.listen(ROUND)
+    room.hearing.listen(QUESTIONS)
     room.say(0, 5)
     room.hearing.listen(DISCUSSION)
     assert strongest(room.say(0, 8)) < 1, "who presented before may speak now"
@@ -508,7 +537,7 @@ def test_a_story_that_others_told_too_is_said_to_be_poor_and_nobody_is_reminded(
     for who in (0, 1, 0, 2, 0, 0):
         room.say(who, 8)
         room.say(None, 1)
-    room.hearing.listen(ROUND)
+    room.hearing.listen(QUESTIONS)
     room.say(1, 8)
     assert qualities(room.found)[-1] is Enrolment.POOR
     room.hearing.listen(DISCUSSION)

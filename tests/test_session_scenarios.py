@@ -788,3 +788,13 @@ def test_every_refusal_has_a_sentence(action: ev.Action) -> None:
         if isinstance(effect, ev.Refused):
             assert effect.text in wording().sentences.values()
     assert effects
+
+
+def test_only_the_check_in_is_a_round_even_where_the_story_was_skipped_or_gone_back_to() -> None:
+    story = "\n".join(f"{at} phase story" for at in (300, 700))
+    heard = play(f"0 begin\n100 next\n200 next\n{story}\n310 next", until=900, name="balint-45")
+    listened = [e for e in heard.effects if isinstance(e, ev.Listen)]
+    assert any(e.is_round for e in listened)
+    first_story = next(e.at for e in listened if e.enrol)
+    assert not any(e.is_round for e in listened if e.at >= first_story)
+    assert any(e.learn_others for e in listened if e.at >= first_story), "the questions"

@@ -219,6 +219,7 @@ def train(options: argparse.Namespace) -> None:
 def _one_go(
     network: TwoVoices, teacher: Published, voices: Discriminants, scenes: Scenes, options: argparse.Namespace
 ) -> None:
+    """Train on for `--minutes`, with a rate that rises briefly and falls to nothing."""
     device = scenes.device
     first, rest, new = network.parts()
     rates = [options.rate * factor for factor in (0.4, 1, 5)]
@@ -290,7 +291,7 @@ def main() -> None:
     parser.add_argument("material", type=Path, help="what scenes.py wrote")
     parser.add_argument("out", type=Path, help="the .onnx file")
     parser.add_argument("--without", type=Path, help="split file of voices to keep out")
-    parser.add_argument("--goes", type=int, default=2)
+    parser.add_argument("--goes", type=int, default=2, help="at least 1; their weights are averaged")
     parser.add_argument(
         "--minutes", type=float, default=3, help="of a go, on a GPU; much longer on a processor"
     )

@@ -72,7 +72,7 @@ class CommandListener:
         hold_seconds: float,
         on_heard: Callable[[Recognised, bool], None] | None = None,
     ) -> None:
-        """hold_seconds: `VoiceActivity.hold_seconds`.
+        """hold_seconds: as for `VoiceActivity`.
 
         on_heard: told what each utterance was taken for and whether that counts; for practising only.
         """
@@ -80,7 +80,7 @@ class CommandListener:
         self._engine, self._phrases, self._margin = engine, phrases, settings.margin
         unknown = engine.unknown_words(phrases)
         self._deaf_to = {text for text in phrases.sayable(frozenset(Action)) if unknown & set(text.split())}
-        hold = round(hold_seconds / CHUNK_SECONDS)
+        hold = max(1, round(hold_seconds / CHUNK_SECONDS))
         self._before = max(1, round(settings.pause_before_seconds / CHUNK_SECONDS) - hold)
         self._after = max(1, round(settings.pause_after_seconds / CHUNK_SECONDS) - hold)
         self._longest = round(settings.longest_seconds / CHUNK_SECONDS) + hold

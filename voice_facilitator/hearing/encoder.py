@@ -94,6 +94,7 @@ class CampplusEncoder:
 
     @property
     def tells_two(self) -> bool:
+        """See `SpeakerEncoder.tells_two`."""
         return self._second is not None
 
     def two_voices(self, window: Floats) -> Floats | None:

@@ -101,7 +101,7 @@ def of_one_voice(rows: Floats) -> Mask:
 class Discriminant:
     """The direction in which the presenter lies apart from the cohort and this session's others.
 
-    Its levels are cross-validated: 0 is the cohort's median, 1 the presenter's.
+    Of its levels 0 is the cohort's median, 1 the presenter's, cross-validated on the two halves of the story.
     """
 
     def __init__(self, dim: int) -> None:

@@ -55,7 +55,9 @@ class Together:
 
     whole: float  # score of the better of both voices
     end: float  # the same of the window's end
-    level: float  # both, less the other voice's score: a voice like the presenter's makes both of them high
+    # Both, less the other voice's score: a voice like the presenter's makes both high; without a
+    # round a little less. Where there is no doubt, the end's score.
+    level: float
 
 
 class PresenterModel:
@@ -73,7 +75,6 @@ class PresenterModel:
         self._discriminant = Discriminant(dim)
         self._known = False
         self._in_round = 0  # windows offered to the pool in the round
-        self._story_begun = False
         self.everybody_heard = False  # was there a round in which everybody spoke once?
         self.enrolment = Enrolment.NONE
 
@@ -92,13 +93,9 @@ class PresenterModel:
         """Roughly how many other people have been heard."""
         return self._others.voices
 
-    def begin_story(self) -> None:
-        """A presenter begins to tell the story."""
-        self._story_begun = True
-
-    def finish_round(self) -> None:
-        """A phase that teaches the others' voices is over."""
-        if not self._story_begun:  # it came before the first story, so it was the round
+    def finish_others(self, *, was_round: bool) -> None:
+        """A phase that teaches the others' voices is over. was_round: everybody spoke once in it."""
+        if was_round and self.enrolment is Enrolment.NONE:
             self.everybody_heard = self._pool.offered * self._hop >= _ROUND_SECONDS
             self._in_round = self._pool.offered
         else:

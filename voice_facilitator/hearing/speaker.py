@@ -107,11 +107,9 @@ class WhoSpeaks:
         if before.enrol and not effect.enrol:
             model.finish_presenter()
         elif before.learn_others and not effect.learn_others:
-            model.finish_round()
+            model.finish_others(was_round=before.is_round)
         if effect.new_presenter:
             model.forget_presenter()
-        if effect.enrol:
-            model.begin_story()
 
     def forget(self, for_good: bool) -> None:
         """Overwrite every voice. `for_good`: learn none again (timer only)."""
@@ -215,7 +213,7 @@ class WhoSpeaks:
     def _closer_look(self, model: PresenterModel, heard: Heard, full: Score, end: float) -> Together | None:
         """The presenter's part in a window in which two people may speak at once; None without such a look.
 
-        It costs as much as two windows. So it is taken in the discussion only, and only now and then
+        It costs more than a window. So it is taken in the discussion only, and only now and then
         unless something points to the presenter.
         """
         rule = self._rule

@@ -211,6 +211,7 @@ class Core:
                 learn_others=phase.hears_others,
                 decide=phase.reminders and same,
                 new_presenter=new,
+                is_round=phase.hears_others and not self.protocol.presenter_of(state.plan.phase_index),
             )
         )
 

@@ -259,6 +259,7 @@ class Listen(Effect):
     """Tells the hearing what the phase that starts now is for.
 
     `enrol`: learn the presenter's voice. `learn_others`: learn the voices that are not the presenter's.
+    `is_round`: and everybody speaks once in it, before anybody has presented.
     `decide`: report evidence of the presenter speaking. `new_presenter`: forget the former presenter's voice.
     `paused`: learn and decide nothing for now; what was being learnt goes on afterwards.
     """
@@ -268,6 +269,7 @@ class Listen(Effect):
     decide: bool
     new_presenter: bool = False
     paused: bool = False
+    is_round: bool = False
 
 
 @dataclass(frozen=True, slots=True)
