@@ -53,7 +53,7 @@ GROUPS = {
     "dev sessions": "d",
     "the first 25 rendered": "ABHL",
     "80 more, of every presenter": "DTU",
-    "20 heard when all constants were fixed": "V",
+    "20 rendered last": "V",
 }
 
 

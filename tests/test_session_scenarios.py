@@ -655,6 +655,16 @@ def test_no_reminders_while_a_part_of_the_hearing_is_lost(part: str) -> None:
 # ------------------------------------------------------------ two cases
 
 
+def test_only_the_check_in_is_a_round_even_where_the_story_was_skipped_or_gone_back_to() -> None:
+    story = "\n".join(f"{at} phase story" for at in (300, 700))
+    heard = play(f"0 begin\n100 next\n200 next\n{story}\n310 next", until=900, name="balint-45")
+    listened = [e for e in heard.effects if isinstance(e, ev.Listen)]
+    assert any(e.is_round for e in listened)
+    first_story = next(e.at for e in listened if e.enrol)
+    assert not any(e.is_round for e in listened if e.at >= first_story)
+    assert any(e.learn_others for e in listened if e.at >= first_story), "the questions"
+
+
 def test_each_story_has_a_presenter_of_its_own() -> None:
     heard = play("0 begin\n 500 repeat\n 510 pause\n 520 resume", until=5300, name="balint-90-two-cases")
     new = [text for text in heard.only("listen") if "new_presenter" in text]
@@ -788,13 +798,3 @@ def test_every_refusal_has_a_sentence(action: ev.Action) -> None:
         if isinstance(effect, ev.Refused):
             assert effect.text in wording().sentences.values()
     assert effects
-
-
-def test_only_the_check_in_is_a_round_even_where_the_story_was_skipped_or_gone_back_to() -> None:
-    story = "\n".join(f"{at} phase story" for at in (300, 700))
-    heard = play(f"0 begin\n100 next\n200 next\n{story}\n310 next", until=900, name="balint-45")
-    listened = [e for e in heard.effects if isinstance(e, ev.Listen)]
-    assert any(e.is_round for e in listened)
-    first_story = next(e.at for e in listened if e.enrol)
-    assert not any(e.is_round for e in listened if e.at >= first_story)
-    assert any(e.learn_others for e in listened if e.at >= first_story), "the questions"
