@@ -267,6 +267,7 @@ def test_buttons_undo_and_a_second_press_for_what_is_for_good(stage: Stage, visi
     shows(page, "title", "Welcome")
     page.mouse.move(300, 300)
     page.get_by_role("button", name="Begin").click()
+    wait_for(lambda: stage.done() == ["begin"])
     stage.go_on(2)
     page.get_by_role("button", name="2 more minutes").click()
     page.get_by_role("button", name=re.compile("Take back")).click()
