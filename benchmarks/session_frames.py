@@ -20,6 +20,7 @@ from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, SpeakerEncoder
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, Frame, Hearing
 from voice_facilitator.hearing.source import FileSource
+from voice_facilitator.hearing.speaker import WINDOW_SECONDS, Piece
 from voice_facilitator.settings import HearingSettings
 
 
@@ -129,11 +130,19 @@ class Analysed:
         fresh = dict(zip(a["gi"].tolist(), a["ge"].astype(np.float32), strict=True))
         lengths = dict(zip(a["gi"].tolist(), a["gs"].tolist(), strict=True))
         ends = dict(zip(a["li"].tolist(), a["le"].astype(np.float32), strict=True))
+
+        def piece(of: dict[int, Floats], at: int, seconds: float) -> Piece | None:
+            """The end that was kept is that of the shorter one of two."""
+            if at not in of:
+                return None
+            voices = np.stack([of[at], ends[at]])
+            return Piece(seconds, lambda: voices, partial(self.looks.at, at))
+
         for k, (speech, level) in enumerate(zip(a["speech"].tolist(), a["level"].tolist(), strict=True)):
             at = k if (k + 1) % hop_chunks == 0 else -1
             yield Frame(
-                (k + 1) * CHUNK_SECONDS, speech, level, full.get(at), fresh.get(at), lengths.get(at, 0.0),
-                ends.get(at), two_voices=None if at not in full else partial(self.looks.at, at),
+                (k + 1) * CHUNK_SECONDS, speech, level,
+                piece(full, at, WINDOW_SECONDS), piece(fresh, at, lengths.get(at, 0.0)),
             )  # fmt: skip
 
     @property
@@ -159,11 +168,13 @@ def _analyse(path: Path, encoder: SpeakerEncoder, settings: HearingSettings) -> 
             speech.append(frame.speech)
             level.append(frame.level)
             if frame.full is not None:
-                full.append((k, frame.full.astype(np.float16)))
+                full.append((k, frame.full.voices[0].astype(np.float16)))
             if frame.fresh is not None:
-                fresh.append((k, frame.fresh.astype(np.float16), frame.fresh_seconds))
-            if frame.end is not None:
-                ends.append((k, frame.end.astype(np.float16)))
+                fresh.append((k, frame.fresh.voices[0].astype(np.float16), frame.fresh.seconds))
+            last = frame.full if frame.fresh is None else frame.fresh
+            if last is not None:
+                ends.append((k, last.voices[1].astype(np.float16)))
+            frame.wipe()
     empty = np.zeros((0, encoder.dim), np.float16)
     return {
         "speech": np.array(speech),

@@ -6,6 +6,7 @@ import gc
 import io
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -25,7 +26,7 @@ from voice_facilitator.hearing.pipeline import (
     Frame,
     Hearing,
 )
-from voice_facilitator.hearing.speaker import WhoSpeaks
+from voice_facilitator.hearing.speaker import Piece, WhoSpeaks
 from voice_facilitator.hearing.turns import Turns
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.models import load_manifest
@@ -227,6 +228,11 @@ class Room:
         """A mixture of those who spoke in the window."""
         return self.around(self.unit(sum(self.voices[who] for who in window if who is not None)))
 
+    def piece(self, chunks: int, both: Callable[[], np.ndarray]) -> Piece:
+        """So much of the last 1.6 s; its end is two thirds of a second."""
+        voices = [self.embedding(self.window[-count:]) for count in (chunks, min(chunks, self.speaking, 21))]
+        return Piece(chunks * CHUNK_SECONDS, partial(np.stack, voices), both)
+
     def look(self, time: float, *voices: int) -> np.ndarray:
         self.looks.append(time)
         told = [[self.around(self.voices[who]) for who in voices] for _ in ("whole", "end")]
@@ -240,18 +246,15 @@ class Room:
             self.frames += 1
             self.speaking = 0 if who is None else self.speaking + 1
             time = self.frames * CHUNK_SECONDS
-            full = fresh = end = None
+            full = fresh = None
             self.window = [*self.window[1:], who]
             if who is not None and self.frames % self.hop == 0:
+                both = partial(self.look, time, who, who if across is None else across)
                 if self.window.count(None) <= 15:
-                    full = self.embedding(self.window)
+                    full = self.piece(WINDOW_CHUNKS, both)
                 if 12 <= self.speaking < WINDOW_CHUNKS:
-                    fresh = self.embedding(self.window[-self.speaking :])
-                end = self.embedding(self.window[-min(self.speaking, 21) :])
-                end = end if self.speaking >= 12 else None
-            length = self.speaking * CHUNK_SECONDS if fresh is not None else 0.0
-            both = None if who is None else partial(self.look, time, who, who if across is None else across)
-            frame = Frame(time, who is not None, -30.0, full, fresh, length, end, two_voices=both)
+                    fresh = self.piece(self.speaking, both)
+            frame = Frame(time, who is not None, -30.0, full, fresh)
             self.found += [(time, event) for event in self.hearing.decide(frame)]
         return [event for _, event in self.found[before:]]
 
@@ -322,7 +325,7 @@ def test_ends_that_hold_out_are_enough_where_everybody_was_heard_before() -> Non
     def after(ends: list[float], *, by_ends: bool = True) -> tuple[float | None, float]:
         turns = Turns(Rule())
         for end in ends:
-            turns.hop(0.45, None, 1.0, end, 0.0)
+            turns.hop(0.45, 1.0, end, 0.0)
         return turns.strength(0.55, 0.8, by_ends=by_ends), turns.lasting(by_ends=by_ends)
 
     strength, seconds = after([0.6] * 8)
@@ -352,7 +355,7 @@ def test_closer_looks_are_enough_but_what_was_said_last_has_to_agree() -> None:
     def after(levels: list[float], end: float = 0.6) -> tuple[float | None, float]:
         turns = Turns(Rule())
         for level in levels:
-            turns.hop(0.0, None, 1.0, end, 0.0, alone=0.0, together=level)
+            turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=level)
         return turns.strength(0.55, 0.8, by_ends=False), turns.lasting(by_ends=False)
 
     strength, seconds = after([0.7] * 8)
@@ -366,10 +369,10 @@ def test_closer_looks_are_enough_but_what_was_said_last_has_to_agree() -> None:
 def test_what_closer_looks_have_counted_is_not_the_next_speakers_after_a_short_pause() -> None:
     turns = Turns(Rule())
     for _ in range(20):
-        turns.hop(0.0, None, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
+        turns.hop(0.0, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
     turns.pause()
     for _ in range(4):  # of the next speaker's first sounds each may be taken for the presenter's
-        turns.hop(0.0, None, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
+        turns.hop(0.0, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
         assert (turns.strength(0.55, 0.8, by_ends=False) or 0.0) < 1
 
 
@@ -377,8 +380,8 @@ def test_a_sure_closer_look_lets_a_weaker_end_agree() -> None:
     def after(level: float, end: float) -> float | None:
         turns = Turns(Rule())
         for _ in range(12):
-            turns.hop(0.0, None, 1.0, end, 0.0, alone=0.0, together=0.7)
-        turns.hop(0.0, None, 1.0, end, 0.0, alone=0.0, together=level)
+            turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=0.7)
+        turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=level)
         return turns.strength(0.55, 0.8, by_ends=False)
 
     assert after(0.55, 0.45) == 1.0
@@ -409,8 +412,9 @@ def test_without_a_network_for_two_voices_nothing_is_counted_by_closer_looks() -
     hearing = Hearing(SETTINGS, OneVoice())
     hearing._activity.step = lambda _chunk: True  # type: ignore[method-assign]
     frames = list(hearing._analyse(np.ones(5 * RATE, np.float32)))
-    assert any(frame.full is not None for frame in frames)
-    assert all(frame.two_voices is None for frame in frames)
+    pieces = [frame.full for frame in frames if frame.full is not None]
+    assert pieces
+    assert all(piece.two_voices is None for piece in pieces)
 
 
 def test_a_strength_is_never_rounded_up_to_a_border() -> None:

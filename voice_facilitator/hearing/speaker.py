@@ -27,16 +27,42 @@ _PRIOR_DECIDE = -3.0
 _PRIOR_OPEN = -0.3
 
 
+class Piece:
+    """Sound in which somebody speaks. Whose voice it is, is worked out when somebody asks: it takes 20 ms."""
+
+    def __init__(
+        self,
+        seconds: Seconds,
+        encode: Callable[[], Floats],
+        two_voices: Callable[[], Floats | None] | None = None,
+    ) -> None:
+        """encode, two_voices: see `SpeakerEncoder`, of this one window (float32 [2, dim] and [2, 2, dim]);
+        None: the encoder cannot tell two voices."""
+        self.seconds = seconds
+        self.two_voices = two_voices
+        self._encode = encode
+        self._voices: Floats | None = None
+
+    @property
+    def voices(self) -> Floats:
+        """float32 [2, dim]: the voice of all of it, of length 1, and that of its end."""
+        if self._voices is None:
+            self._voices = self._encode()
+        return self._voices
+
+    def wipe(self) -> None:
+        """Overwrite the voices: who wants to keep them has copied them."""
+        if self._voices is not None:
+            self._voices[:] = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """The voices in a chunk of speech, as far as they can be used. float32 [dim]."""
+    """A chunk of speech, and what came before it, as far as it can be used."""
 
-    full: Floats | None  # the last 1.6 s; of length 1, as is the next
-    fresh: Floats | None  # what was said since the last short pause, if less than 1.6 s
-    fresh_seconds: Seconds
-    end: Floats | None  # of `fresh`, or else of `full`
+    full: Piece | None  # the last 1.6 s
+    fresh: Piece | None  # what was said since the last short pause, if less than 1.6 s
     due: bool  # a decision is due, every 0.2 s (or as the settings want it)
-    two_voices: Callable[[], Floats | None] | None = None  # as in `Frame`: a closer look at `full`
 
 
 class Reason(StrEnum):
@@ -155,11 +181,10 @@ class WhoSpeaks:
                 self.explain(Decision(SpeakerState.UNSURE, Reason.NO_VOICES, 0.0))
             return out
         if heard.full is not None:
-            for _ in range(self._repeat):
-                if self._mode.enrol:
-                    model.learn_presenter(heard.full)
-                elif self._mode.learn_others:
-                    model.learn_other(heard.full)
+            learn = model.learn_presenter if self._mode.enrol else model.learn_other
+            if self._mode.enrol or self._mode.learn_others:
+                for _ in range(self._repeat):
+                    learn(heard.full.voices[0])
             self._show_enrolment(out)
         if heard.due and model.known:
             self._decide(model, heard, out)
@@ -169,30 +194,31 @@ class WhoSpeaks:
         return out
 
     def _decide(self, model: PresenterModel, heard: Heard, out: list[Input]) -> None:
-        full = None if heard.full is None else model.score(heard.full)
-        fresh = None if heard.fresh is None else model.score(heard.fresh)
-        share = heard.fresh_seconds / WINDOW_SECONDS
-        end = None if heard.end is None else model.score_end(heard.end)
-        alone, together = None if full is None else full.score, None
-        if full is not None and end is not None:
-            together = self._closer_look(model, heard, full, end)
+        rule = self._rule
+        last = heard.full if heard.fresh is None else heard.fresh
+        told: Score | None = None
+        end: float | None = None
+        alone, together = None, None
+        if last is not None:
+            told, end = model.score(last.voices[0]), model.score_end(last.voices[1])
+            alone = told.score
+            together = self._closer_look(model, heard.full, told, end)
             if together is not None:
-                full = replace(full, closer=together.level)
-                best = max(full.score, together.whole - self._rule.closer_less)
-                full = replace(full, score=best)
-                end = max(end, together.end - self._rule.closer_less)
+                told = replace(told, closer=together.level)
+                end = max(end, together.end - rule.closer_less)
+                if last is heard.full:
+                    told = replace(told, score=max(told.score, together.whole - rule.closer_less))
         for _ in range(self._repeat):
             self._turns.hop(
-                None if full is None else full.score,
-                None if fresh is None else fresh.score,
-                share,
+                None if told is None else told.score,
+                0.0 if last is None else last.seconds / WINDOW_SECONDS,
                 end,
                 self._prior(),
                 alone=alone,
                 together=None if together is None else together.level,
             )
-        screen = self._rule.screen if model.everybody_heard else self._rule.screen_unheard
-        certain = self._rule.certain
+        screen = rule.screen if model.everybody_heard else rule.screen_unheard
+        certain = rule.certain
         # Only after a round is nobody taken for the presenter by a few ends.
         strength = self._turns.strength(screen, certain, by_ends=model.everybody_heard)
         seconds = max(self._turns.seconds(), self._turns.lasting(by_ends=model.everybody_heard))
@@ -201,31 +227,32 @@ class WhoSpeaks:
         if self._mode.decide and strength is not None:
             self._evidence(strength, seconds, out)
         if self.explain is not None:
-            told = full or fresh
             self.explain(
                 Decision(
                     self._speaker(), self._reason(model, told, strength), self._turns.odds, told, end,
-                    self._rule.even, self._rule.agrees, self._turns.mean(), screen, certain,
+                    rule.even, rule.agrees, self._turns.mean(), screen, certain,
                     strength or 0.0 if self._mode.decide else 0.0, seconds,
                 )
             )  # fmt: skip
 
-    def _closer_look(self, model: PresenterModel, heard: Heard, full: Score, end: float) -> Together | None:
+    def _closer_look(
+        self, model: PresenterModel, full: Piece | None, told: Score, end: float
+    ) -> Together | None:
         """The presenter's part in a window in which two people may speak at once; None without such a look.
 
-        It costs more than a window. So it is taken in the discussion only, and only now and then
-        unless something points to the presenter.
+        told, end: scores of what was said since the last short pause. A look costs more than they did. So it
+        is taken in the discussion only, and only now and then unless something points to the presenter.
         """
         rule = self._rule
         self._unlooked += self._repeat
-        if heard.two_voices is None or not self._mode.decide:
+        if full is None or full.two_voices is None or not self._mode.decide:
             return None
-        if min(full.score, end) >= rule.whole:  # no doubt
-            return Together(full.score, end, end)
-        pointed = self._pointed or full.score > rule.doubtful or end > rule.doubtful_end
+        if min(told.score, end) >= rule.whole:  # no doubt
+            return Together(told.score, end, end)
+        pointed = self._pointed or told.score > rule.doubtful or end > rule.doubtful_end
         if not pointed and self._unlooked < rule.look_every:
             return None
-        voices = heard.two_voices()
+        voices = full.two_voices()
         if voices is None:
             return None
         found = model.score_two(voices)

@@ -48,7 +48,7 @@ class Turns:
         self._spoken: Seconds = 0.0  # the presenter's, as far as counted
         self._untold = 0  # hops
         self._falling = False
-        self._anew = False  # after a pause: only what was said since is counted, until it fills a window
+        self._anew = False  # after a pause, until enough was said since: windows still reach back beyond it
         self._begun = False
         self._across: Seconds = 0.0  # the presenter's by closer looks
         self._absent = 0  # closer looks in a row without the presenter
@@ -84,9 +84,8 @@ class Turns:
 
     def hop(
         self,
-        full: float | None,
-        fresh: float | None,
-        share: float,
+        score: float | None,
+        length: float,
         end: float | None,
         prior: float,
         *,
@@ -95,14 +94,11 @@ class Turns:
     ) -> None:
         """One hop of 0.2 s within speech.
 
-        full: score of the last 1.6 s, where they are mostly speech. fresh: score of what was said since
-        the last short pause. share: length of that in windows (0 to 1). end: score of the end of either.
-        prior: log-odds before hearing. After a closer look, alone: score of the full window without it, and
-        together: `Together.level`.
+        score: of what was said since the last short pause, or of the last 1.6 s where that is longer; None:
+        too little of it. length: how long that was, in windows (to 1). end: score of its end. prior: log-odds
+        before hearing. After a closer look, alone: the score without it, and together: `Together.level`.
         """
-        told = fresh if fresh is not None else full
-        length = share if fresh is not None else 1.0
-        self._scores.append(None if told is None else (told, length))
+        self._scores.append(None if score is None else (score, length))
         self._end = end
         if end is not None:
             self._ends.append(end >= self._rule.end_tells)
@@ -110,21 +106,17 @@ class Turns:
             self.odds = _KEEP * self.odds + weight * self._rule.slope * (end - self._rule.even)
         self.odds += (1 - _KEEP) * prior
         self.odds = max(-_MOST_ODDS, min(_MOST_ODDS, self.odds))
-        self._count(full if alone is None else alone, fresh, share)
+        if score is not None:
+            self._count(score if alone is None else alone, length)
         if together is not None:
             self._count_across(together)
 
-    def _count(self, full: float | None, fresh: float | None, share: float) -> None:
+    def _count(self, score: float, length: float) -> None:
         """Add up how much of each window is the presenter's."""
-        part = share * self._share_of(fresh)
-        if self._anew:
-            if fresh is None and not self._parts:
-                return
-            self._anew = fresh is not None
-        if not self._anew:
-            part = max(part, self._share_of(full))
-        if fresh is None and full is None:
+        if self._anew and length >= 1:
             return
+        self._anew = False
+        part = length * self._share_of(score)
         self._untold = 0 if part >= _TELLING else self._untold + 1
         if self._untold >= _LET_GO_HOPS:
             self._spoken = 0.0
@@ -143,10 +135,8 @@ class Turns:
             self._across = 0.0
         self._across += _HOP_SECONDS * part
 
-    def _share_of(self, score: float | None) -> float:
+    def _share_of(self, score: float) -> float:
         """How much of a window the presenter has, by its score."""
-        if score is None:
-            return 0.0
         rule = self._rule
         return min(max((score - rule.nothing) / max(rule.whole - rule.nothing, 1e-6), 0.0), 1.0)
 

@@ -39,7 +39,7 @@ class Rule:
     end_tells: float = 0.48  # score of an end that counts towards a remark which ends alone tell of
     whole: float = 0.75  # score of a full window in which nobody but the presenter speaks
     nothing: float = 0.15  # score of a full window that holds nothing of the presenter
-    doubtful: float = 0.2  # score of a full window, or of ...
+    doubtful: float = 0.3  # score of a full window, or of ...
     doubtful_end: float = 0.4  # ... its end, that is worth a closer look: do two people speak?
     doubtful_two: float = 0.2  # level of a closer look after which the next window is looked at as well
     look_every: float = 3.0  # hops between closer looks where nothing points to the presenter

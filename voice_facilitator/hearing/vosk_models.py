@@ -15,6 +15,7 @@ import sys
 import weakref
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,21 @@ def _let_go() -> None:
         each.__dict__.clear()
 
 
+def _load_vosk() -> Any:
+    """The library, loaded only by who chose it. It brings an HTTP client to fetch models with, 8 MB of them
+    and none of our business: what hears may not reach a network. So it gets an empty module instead."""
+    client = "requests"
+    here = client in sys.modules
+    sys.modules.setdefault(client, ModuleType(client))
+    try:
+        import vosk  # noqa: PLC0415
+    finally:
+        if not here:
+            del sys.modules[client]
+    vosk.SetLogLevel(-1)
+    return vosk
+
+
 class VoskEncoder:
     """Vosk's x-vectors (128 numbers). A window with under half a second of speech gives zeros."""
 
@@ -78,9 +94,7 @@ class VoskEncoder:
         check_folder(speaker_model, SPEAKER_FILES, "vosk-spk")
         check_folder(recogniser, RECOGNISER_FILES, "vosk-small-en-us")
         self.name = name
-        import vosk  # noqa: PLC0415  # its native library is loaded only by who chose it
-
-        vosk.SetLogLevel(-1)
+        vosk = _load_vosk()
         try:
             with held_back():
                 self._model = vosk.Model(model_path=str(recogniser))
@@ -141,9 +155,7 @@ class VoskEngine:
         self._rule = rule or CommandRule()
         self.check(folder, name)
         self.name = name
-        import vosk  # noqa: PLC0415  # its native library is loaded only by who chose it
-
-        vosk.SetLogLevel(-1)
+        vosk = _load_vosk()
         try:
             with held_back():
                 self._model = vosk.Model(model_path=str(folder))

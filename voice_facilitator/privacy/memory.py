@@ -104,21 +104,22 @@ def wiping_allocator(environment: dict[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def loading_a_model() -> Iterator[None]:
-    """In it, what is freed is not overwritten: for what is done before any sound has been heard.
+def loading_models() -> Iterator[None]:
+    """In it, what is freed is not overwritten, and at its end goes back to the system.
 
-    To overwrite memory is to touch all of it, at both ends of its life. The speech detector asks for
-    85 MB more than it ever uses, and so would hold them for good.
+    For what is done before any sound has been heard. To overwrite memory is to touch all of it, at both ends
+    of its life: the speech detector asks for 85 MB more than it ever uses, and would hold them for good.
     """
     if _GLIBC not in os.environ.get("GLIBC_TUNABLES", ""):
         yield
         return
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_M_PERTURB, 0)
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_PERTURB, 0)
     try:
         yield
     finally:
-        mallopt(_M_PERTURB, _FILL)
+        libc.malloc_trim(0)
+        libc.mallopt(_M_PERTURB, _FILL)
 
 
 def freed_memory_is_overwritten() -> bool:
