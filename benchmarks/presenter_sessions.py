@@ -145,6 +145,26 @@ V17 a 3016 speechocean762/9645        --n-speakers 9 --check-in 6
 V18 a 3017 speechocean762/1109        --n-speakers 8
 V19 a 3018 speechocean762/1260        --n-speakers 5 --same-sex --check-in 6
 V20 a 3019 speechocean762/2016        --n-speakers 7
+W01 a 4000 libri-test-other/2414      --n-speakers 7 --check-in 6
+W02 a 4001 speechocean762/9609        --n-speakers 7
+W03 a 4002 speechocean762/2112        --n-speakers 6 --same-sex --check-in 6
+W04 a 4003 ljspeech/LJ                --n-speakers 8
+W05 a 4004 speechocean762/1260        --n-speakers 9 --check-in 6
+W06 a 4005 libri-test-other/1998      --n-speakers 6
+W07 a 4006 speechocean762/9645        --n-speakers 5 --check-in 6
+W08 a 4007 speechocean762/0157        --n-speakers 7 --same-source
+W09 a 4008 libri-test-other/2033      --n-speakers 8 --check-in 6
+W10 a 4009 speechocean762/2016        --n-speakers 6 --same-sex
+W11 b 4010 libri-test-other/3331      --n-speakers 7 --check-in 6
+W12 b 4011 speechocean762/0563        --n-speakers 7
+W13 b 4012 speechocean762/9623        --n-speakers 6 --same-sex --check-in 6
+W14 b 4013 libri-test-other/367       --n-speakers 8
+W15 b 4014 speechocean762/2031        --n-speakers 9 --check-in 6
+W16 b 4015 libri-test-other/3005      --n-speakers 6
+W17 b 4016 speechocean762/1156        --n-speakers 5 --check-in 6
+W18 b 4017 speechocean762/2061        --n-speakers 7 --same-source
+W19 b 4018 speechocean762/1408        --n-speakers 8 --check-in 6
+W20 b 4019 speechocean762/9611        --n-speakers 6 --same-sex
 """
 _HELD_A = ["ljspeech/LJ", *(f"libri-test-other/{k}" for k in ("1998", "2033", "2414"))]
 _HELD_B = [f"libri-test-other/{k}" for k in ("367", "3331", "3005")]

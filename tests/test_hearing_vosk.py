@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,16 @@ def test_a_recogniser_is_no_speaker_encoder(tmp_path: Path) -> None:
     settings = load_settings().hearing.model_copy(update={"voice_model": "vosk-small-de"})
     with pytest.raises(FacilitatorError, match="does not tell voices apart"):
         load_voice_model(settings, tmp_path)
+
+
+def test_vosk_is_loaded_without_its_http_client_which_others_can_still_have() -> None:
+    """The hearing process may reach no network. Tried in another one: here the client may be loaded."""
+    script = """
+import sys
+from voice_facilitator.hearing import vosk_models
+vosk_models._load_vosk()
+assert not any(name.split(".")[0] in ("requests", "urllib3") for name in sys.modules)
+import requests
+assert requests.get
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

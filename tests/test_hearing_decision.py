@@ -1,0 +1,488 @@
+"""Who is speaking: decisions on embeddings of our own making, fed to the object that live sessions use."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from voice_facilitator.hearing.pipeline import (
+    CHUNK_SECONDS,
+    HOP_CHUNKS,
+    HOP_SECONDS,
+    WINDOW_CHUNKS,
+    Frame,
+    Hearing,
+)
+from voice_facilitator.hearing.speaker import Piece, WhoSpeaks
+from voice_facilitator.hearing.turns import Turns
+from voice_facilitator.hearing.voice_model import Cohort, Rule
+from voice_facilitator.models import load_manifest
+from voice_facilitator.privacy import memory
+from voice_facilitator.session.events import (
+    Enrolment,
+    EnrolmentChanged,
+    Input,
+    Listen,
+    PresenterEvidence,
+    SpeakerChanged,
+    SpeakerState,
+)
+from voice_facilitator.settings import load_settings
+
+SETTINGS = load_settings().hearing
+RATE = 16_000
+DIM = 32
+
+STORY = Listen(0.0, enrol=True, learn_others=False, decide=False)
+NEXT_STORY = replace(STORY, new_presenter=True)
+ROUND = Listen(0.0, enrol=False, learn_others=True, decide=False, is_round=True)
+QUESTIONS = replace(ROUND, is_round=False)
+DISCUSSION = Listen(0.0, enrol=False, learn_others=False, decide=True)
+LAST_WORD = Listen(0.0, enrol=False, learn_others=False, decide=False)
+
+
+class NoEncoder:
+    """For tests that bring their own embeddings: must never be asked."""
+
+    name = "none"
+    dim = DIM
+    tells_two = True
+
+    def encode(self, windows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
+        raise AssertionError("not to be used")
+
+    def two_voices(self, window: np.ndarray) -> np.ndarray:
+        raise AssertionError("not to be used")
+
+
+def states(found: list[tuple[float, Input]]) -> list[SpeakerState]:
+    return [event.who for _, event in found if isinstance(event, SpeakerChanged)]
+
+
+class Room:
+    """Speaks with made-up voices: `say` feeds frames as the analysis would make them."""
+
+    def __init__(self, voices: int = 6, seed: int = 0, hops: int = 1) -> None:
+        """hops: look at the voices only after so many times 0.2 s."""
+        rng = np.random.default_rng(seed)
+        self.rng = rng
+        self.hop = HOP_CHUNKS * hops
+        settings = SETTINGS.model_copy(update={"hop_seconds": 0.2 * hops})
+        self.voices = [self.unit(rng.normal(size=DIM)) for _ in range(voices)]
+        cohort = np.stack([self.around(self.unit(rng.normal(size=DIM))) for _ in range(200)])
+        rule = load_manifest().default_encoder().decision
+        self.hearing = Hearing(settings, NoEncoder(), Cohort(cohort, np.arange(200), ()), Rule(**rule))
+        self.frames = 0
+        self.window: list[int | None] = [None] * WINDOW_CHUNKS  # who spoke in the last 1.6 s
+        self.speaking = 0
+        self.looks: list[float] = []  # when it was asked who else speaks
+        self.told: list[np.ndarray] = []  # what it was answered
+        self.found: list[tuple[float, Input]] = []
+
+    @staticmethod
+    def unit(row: np.ndarray) -> np.ndarray:
+        return (row / np.linalg.norm(row)).astype(np.float32)
+
+    def around(self, voice: np.ndarray) -> np.ndarray:
+        return self.unit(voice + self.rng.normal(0, 0.08, DIM))
+
+    def embedding(self, window: list[int | None]) -> np.ndarray:
+        """A mixture of those who spoke in the window."""
+        return self.around(self.unit(sum(self.voices[who] for who in window if who is not None)))
+
+    def piece(self, chunks: int, both: Callable[[], np.ndarray]) -> Piece:
+        """So much of the last 1.6 s; its end is two thirds of a second."""
+        voices = [self.embedding(self.window[-count:]) for count in (chunks, min(chunks, self.speaking, 21))]
+        return Piece(chunks * CHUNK_SECONDS, partial(np.stack, voices), both)
+
+    def look(self, time: float, *voices: int) -> np.ndarray:
+        self.looks.append(time)
+        told = [[self.around(self.voices[who]) for who in voices] for _ in ("whole", "end")]
+        self.told.append(np.array(told))
+        return self.told[-1]
+
+    def say(self, who: int | None, seconds: float, *, across: int | None = None) -> list[Input]:
+        """across: says something meanwhile, too quietly for a single voice of the window to be theirs."""
+        before = len(self.found)
+        for _ in range(round(seconds / CHUNK_SECONDS)):
+            self.frames += 1
+            self.speaking = 0 if who is None else self.speaking + 1
+            time = self.frames * CHUNK_SECONDS
+            full = fresh = None
+            self.window = [*self.window[1:], who]
+            if who is not None and self.frames % self.hop == 0:
+                both = partial(self.look, time, who, who if across is None else across)
+                if self.window.count(None) <= 15:
+                    full = self.piece(WINDOW_CHUNKS, both)
+                if 12 <= self.speaking < WINDOW_CHUNKS:
+                    fresh = self.piece(self.speaking, both)
+            frame = Frame(time, who is not None, -30.0, full, fresh)
+            self.found += [(time, event) for event in self.hearing.decide(frame)]
+        return [event for _, event in self.found[before:]]
+
+    def session(self, *, with_round: bool = True) -> None:
+        """Everything up to the discussion; voice 0 presents."""
+        if with_round:
+            self.hearing.listen(ROUND)
+            for who in range(len(self.voices)):
+                self.say(who, 6)
+                self.say(None, 1)
+        self.hearing.listen(STORY)
+        for _ in range(5):
+            self.say(0, 8)
+            self.say(None, 1)
+        self.hearing.listen(QUESTIONS)
+        for who in (1, 0, 2, 0, 3, 0):
+            self.say(who, 5)
+            self.say(None, 1)
+        self.hearing.listen(DISCUSSION)
+
+
+LEAST_SECONDS = load_settings().reminders.least_speech_seconds
+
+
+def strongest(found: list[Input], least_seconds: float = LEAST_SECONDS) -> float:
+    return max(
+        (e.strength for e in found if isinstance(e, PresenterEvidence) and e.speech_seconds >= least_seconds),
+        default=0.0,
+    )
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_the_presenter_is_known_from_the_story_and_told_from_the_others(hops: int) -> None:
+    room = Room(hops=hops)
+    room.session()
+    assert room.hearing._model is not None
+    assert room.hearing._model.enrolment is Enrolment.READY
+    for who in (1, 2, 3, 4, 5):
+        found = room.say(who, 10)
+        assert strongest(found) < 1
+        assert SpeakerChanged(SpeakerState.PRESENTER) not in found
+        room.say(None, 1)
+    found = room.say(0, 6)
+    assert strongest(found) >= 1
+    assert SpeakerChanged(SpeakerState.PRESENTER) in found
+
+
+def test_a_back_channel_is_welcome() -> None:
+    room = Room()
+    room.session()
+    room.say(3, 5)
+    found = room.say(0, 0.9) + room.say(None, 0.5) + room.say(2, 4)
+    assert strongest(found) < 1
+
+
+def test_a_remark_in_two_pieces_is_as_long_as_both() -> None:
+    room = Room()
+    room.session()
+    room.say(3, 5)
+    room.say(None, 1)
+    found = room.say(0, 0.5) + room.say(None, 0.4) + room.say(0, 1.5) + room.say(None, 0.5)
+    assert strongest(found) >= 1
+
+
+def test_ends_that_hold_out_are_enough_where_everybody_was_heard_before() -> None:
+    """As where somebody talks across the presenter: no whole window is the presenter's, most ends are."""
+
+    def after(ends: list[float], *, by_ends: bool = True) -> tuple[float | None, float]:
+        turns = Turns(Rule())
+        for end in ends:
+            turns.hop(0.45, 1.0, end, 0.0)
+        return turns.strength(0.55, 0.8, by_ends=by_ends), turns.lasting(by_ends=by_ends)
+
+    strength, seconds = after([0.6] * 8)
+    assert strength == 1.0, "a quiet line; never enough for a spoken reminder"
+    assert seconds >= LEAST_SECONDS
+    assert after([0.6, 0.6, 0.1, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6])[0] == 1.0
+    assert (after([0.6] * 8, by_ends=False)[0] or 0.0) < 1, "not where somebody may never have been heard"
+    assert (after([0.6] * 7)[0] or 0.0) < 1, "too short"
+    assert (after([0.6, 0.1, 0.6, 0.6, 0.6, 0.1, 0.6, 0.6, 0.6])[0] or 0.0) < 1, "now and then is no remark"
+    assert after([0.6] * 8 + [0.3])[0] == 0.0, "what was said last has to agree"
+    assert after([0.1, 0.1, *[0.6] * 8])[0] == 1.0
+    assert (after([0.6, 0.1, 0.1, 0.1, *[0.6] * 7])[0] or 0.0) < 1, "the first is over two seconds ago"
+
+
+@pytest.mark.parametrize(("hops", "with_round"), [(1, True), (1, False), (2, True)])
+def test_the_presenter_is_heard_while_somebody_else_speaks(hops: int, with_round: bool) -> None:
+    room = Room(hops=hops)
+    room.session(with_round=with_round)
+    room.say(3, 3)
+    assert strongest(room.say(3, 3, across=0)) >= 1
+    assert strongest(room.say(3, 3) + room.say(3, 3, across=4)) < 1, "two others at once are no presenter"
+    assert len(room.told) > 10
+    assert not any(voices.any() for voices in room.told), "each is overwritten once compared"
+
+
+def test_closer_looks_are_enough_but_what_was_said_last_has_to_agree() -> None:
+    def after(levels: list[float], end: float = 0.6) -> tuple[float | None, float]:
+        turns = Turns(Rule())
+        for level in levels:
+            turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=level)
+        return turns.strength(0.55, 0.8, by_ends=False), turns.lasting(by_ends=False)
+
+    strength, seconds = after([0.7] * 8)
+    assert strength == 1.0, "a quiet line; never enough for a spoken reminder"
+    assert seconds >= LEAST_SECONDS
+    assert after([0.7] * 5)[0] == 0.0, "too short"
+    assert after([0.7] * 4 + [0.1] * 3 + [0.7] * 4)[0] == 0.0, "two short ones"
+    assert after([0.7] * 8, end=0.3)[0] == 0.0
+
+
+def test_what_closer_looks_have_counted_is_not_the_next_speakers_after_a_short_pause() -> None:
+    turns = Turns(Rule())
+    for _ in range(20):
+        turns.hop(0.0, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
+    turns.pause()
+    for _ in range(4):  # of the next speaker's first sounds each may be taken for the presenter's
+        turns.hop(0.0, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
+        assert (turns.strength(0.55, 0.8, by_ends=False) or 0.0) < 1
+
+
+def test_a_sure_closer_look_lets_a_weaker_end_agree() -> None:
+    def after(level: float, end: float) -> float | None:
+        turns = Turns(Rule())
+        for _ in range(12):
+            turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=0.7)
+        turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=level)
+        return turns.strength(0.55, 0.8, by_ends=False)
+
+    assert after(0.55, 0.45) == 1.0
+    assert after(0.45, 0.45) == 0.0, "not sure enough"
+    assert after(0.55, 0.35) == 0.0, "hardly the presenter's end"
+
+
+def test_a_closer_look_is_taken_now_and_then_only() -> None:
+    room = Room()
+    room.session()
+    assert room.looks == [], "outside the discussion it does not matter"
+    began = room.frames * CHUNK_SECONDS
+    room.say(3, 10)
+    assert 10 / HOP_SECONDS / 3.5 < len(room.looks) < 10 / HOP_SECONDS / 2.5
+    room.say(3, 2, across=0)
+    following = np.diff([time for time in room.looks if time > began + 11])
+    assert len(following) > 3
+    assert np.allclose(following, HOP_SECONDS), "the presenter may be speaking: now every time"
+
+
+def test_a_strength_is_never_rounded_up_to_a_border() -> None:
+    found: list[Input] = []
+    speaker = WhoSpeaks(None, Rule())
+    for strength in (0.95, 0.999, 1.0, 1.96, 2.0):
+        speaker._evidence(strength, 2.0, found)
+    assert [e.strength for e in found if isinstance(e, PresenterEvidence)] == [0.9, 0.9, 1.0, 1.9, 2.0]
+
+
+def test_questions_are_no_round_whatever_came_before_them() -> None:
+    """As after a story that was skipped, or where the hearing had to be started again."""
+    room = Room()
+    room.hearing.listen(QUESTIONS)
+    for who in (1, 2, 3):
+        room.say(who, 8)
+    room.hearing.listen(STORY)
+    room.say(0, 20)
+    room.hearing.listen(DISCUSSION)
+    assert room.hearing._model is not None
+    assert not room.hearing._model.everybody_heard
+
+
+def test_a_round_counts_that_was_gone_back_to_before_anything_was_told() -> None:
+    room = Room()
+    room.hearing.listen(ROUND)
+    room.hearing.listen(STORY)
+    room.hearing.listen(ROUND)
+    for who in range(4):
+        room.say(who, 6)
+    room.hearing.listen(STORY)
+    assert room.hearing._model is not None
+    assert room.hearing._model.everybody_heard
+
+
+def test_a_closer_look_counts_less_without_a_round() -> None:
+    room = Room()
+    room.session(with_round=False)
+    model = room.hearing._model
+    assert model is not None
+    voices = room.look(0.0, 3, 0)
+    counted = model.score_two(voices).level
+    model._rule = replace(model._rule, two_unheard=0.0)
+    assert model.score_two(voices).level == pytest.approx(counted + Rule().two_unheard)
+
+
+def test_who_sounds_almost_like_the_presenter_and_spoke_in_the_round_is_not_reminded() -> None:
+    room = Room()
+    room.voices[5] = room.unit(room.voices[0] + 0.5 * room.voices[5])
+    room.session()
+    assert strongest(room.say(5, 8)) < 1
+
+
+def test_evidence_ends_with_the_stretch() -> None:
+    room = Room()
+    room.session()
+    room.say(0, 5)
+    found = room.say(None, 3)
+    last = [e for e in found if isinstance(e, PresenterEvidence)][-1]
+    assert last.strength == 0
+    assert last.speech_seconds == 0
+
+
+def test_there_is_evidence_in_the_discussion_only() -> None:
+    room = Room()
+    room.session()
+    room.hearing.listen(LAST_WORD)
+    assert not any(isinstance(e, PresenterEvidence) for e in room.say(0, 8))
+
+
+def test_before_the_story_nobody_is_the_presenter() -> None:
+    room = Room()
+    room.hearing.listen(ROUND)
+    room.say(1, 5)
+    room.hearing.listen(LAST_WORD)
+    room.say(1, 5)
+    assert SpeakerState.PRESENTER not in states(room.found)
+
+
+def test_without_a_round_it_still_works() -> None:
+    room = Room()
+    room.session(with_round=False)
+    assert strongest(room.say(4, 8)) < 1
+    room.say(None, 1)
+    assert strongest(room.say(0, 6)) >= 1
+
+
+def test_a_second_case_has_another_presenter() -> None:
+    room = Room()
+    room.session()
+    room.hearing.listen(NEXT_STORY)
+    for _ in range(4):
+        room.say(2, 8)
+        room.say(None, 1)
+    room.hearing.listen(QUESTIONS)
+    room.say(0, 5)
+    room.hearing.listen(DISCUSSION)
+    assert strongest(room.say(0, 8)) < 1, "who presented before may speak now"
+    room.say(None, 1)
+    assert strongest(room.say(2, 6)) >= 1
+
+
+def test_too_short_a_story_is_said_to_be_poor() -> None:
+    room = Room()
+    room.hearing.listen(STORY)
+    room.say(0, 6)
+    room.hearing.listen(DISCUSSION)
+    assert room.hearing._model is not None
+    assert room.hearing._model.enrolment is Enrolment.POOR
+
+
+def qualities(found: list[tuple[float, Input]]) -> list[Enrolment]:
+    return [event.quality for _, event in found if isinstance(event, EnrolmentChanged)]
+
+
+def test_a_story_that_others_told_too_is_said_to_be_poor_and_nobody_is_reminded() -> None:
+    room = Room()
+    room.hearing.listen(STORY)
+    for who in (0, 1, 0, 2, 0, 0):
+        room.say(who, 8)
+        room.say(None, 1)
+    room.hearing.listen(QUESTIONS)
+    room.say(1, 8)
+    assert qualities(room.found)[-1] is Enrolment.POOR
+    room.hearing.listen(DISCUSSION)
+    assert strongest(room.say(0, 8)) < 1
+
+
+def test_a_word_of_the_others_does_not_spoil_the_story() -> None:
+    room = Room()
+    room.session()
+    room.hearing.listen(NEXT_STORY)
+    for _ in range(5):
+        room.say(0, 8)
+        room.say(3, 0.6)
+    room.hearing.listen(DISCUSSION)
+    assert strongest(room.say(0, 6)) >= 1
+    assert qualities(room.found)[-1] is Enrolment.READY
+
+
+def test_two_voices_too_alike_are_said_to_be_and_nobody_is_reminded() -> None:
+    room = Room()
+    room.voices[3] = room.unit(room.voices[0] + 0.1 * room.unit(room.rng.normal(size=DIM)))
+    room.session()
+    found = room.say(3, 10)
+    assert qualities(room.found)[-1] is Enrolment.AMBIGUOUS
+    assert strongest(found) < 1
+    room.say(None, 1)
+    assert strongest(room.say(0, 6)) < 1
+
+
+def test_a_voice_like_the_presenters_that_was_heard_before_is_no_presenter() -> None:
+    room = Room()
+    room.voices[2] = room.unit(room.voices[0] + 0.9 * room.unit(room.rng.normal(size=DIM)))
+    room.session()
+    assert strongest(room.say(2, 10)) < 1
+    room.say(None, 1)
+    assert strongest(room.say(0, 6)) >= 1
+
+
+def arrays(hearing: Hearing) -> list[np.ndarray]:
+    model = hearing._model
+    assert model is not None
+    return [model._enrolled._rows, model._pool._rows, model._mean, model._others._rows, hearing._audio]
+
+
+def test_forgetting_overwrites_every_voice_in_place() -> None:
+    gc.collect()
+    before = memory.held()
+    room = Room()
+    room.session()
+    held = arrays(room.hearing)
+    assert all(array.any() for array in held[:4]), "the test must be able to fail"
+    room.hearing._audio[:] = 1
+    room.hearing.forget(for_good=True)
+    assert not any(array.any() for array in held)
+    assert memory.held().total > before.total
+    assert memory.held().not_zero == before.not_zero, "nor is anything left where we did not look"
+    assert all(a is b for a, b in zip(held, arrays(room.hearing), strict=True))
+    room.hearing.listen(STORY)
+    room.say(0, 20)
+    room.hearing.listen(DISCUSSION)
+    room.say(0, 20)
+    assert not any(array.any() for array in held), "for good means that no voice is learnt again"
+    assert states(room.found)[-1] in (SpeakerState.UNSURE, SpeakerState.SILENCE)
+
+
+def test_memory_and_cost_do_not_grow_with_the_session() -> None:
+    room = Room()
+    room.hearing.listen(ROUND)
+    shapes = [array.shape for array in arrays(room.hearing)]
+    room.say(1, 900)
+    room.hearing.listen(STORY)
+    room.say(0, 900)
+    assert [array.shape for array in arrays(room.hearing)] == shapes
+    model = room.hearing._model
+    assert model is not None
+    assert model._pool.offered > len(model._pool) > 700
+
+
+def test_a_pause_in_the_story_does_not_end_the_learning() -> None:
+    room = Room()
+    room.hearing.listen(STORY)
+    room.say(0, 10)
+    room.hearing.listen(Listen(0.0, enrol=False, learn_others=False, decide=False, paused=True))
+    room.say(1, 30)  # talk in the pause is nobody's story
+    room.hearing.listen(STORY)
+    room.say(0, 14)
+    room.hearing.listen(DISCUSSION)
+    assert room.hearing._model is not None
+    assert room.hearing._model.enrolment is Enrolment.READY
+    assert Enrolment.POOR not in {e.quality for _, e in room.found if isinstance(e, EnrolmentChanged)}
+
+
+def test_after_a_gap_in_the_audio_it_says_again_who_is_heard() -> None:
+    room = Room()
+    room.say(None, 1)
+    room.hearing.say_again()
+    assert states([(0.0, event) for event in room.say(None, 0.2)]) == [SpeakerState.SILENCE]
