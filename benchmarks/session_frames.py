@@ -136,7 +136,7 @@ class Analysed:
             if at not in of:
                 return None
             voices = np.stack([of[at], ends[at]])
-            return Piece(seconds, lambda: voices, partial(self.looks.at, at))
+            return Piece(seconds, lambda: voices, partial(self.looks.at, at) if of is full else None)
 
         for k, (speech, level) in enumerate(zip(a["speech"].tolist(), a["level"].tolist(), strict=True)):
             at = k if (k + 1) % hop_chunks == 0 else -1

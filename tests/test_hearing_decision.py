@@ -35,7 +35,6 @@ from voice_facilitator.session.events import (
 from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings().hearing
-RATE = 16_000
 DIM = 32
 
 STORY = Listen(0.0, enrol=True, learn_others=False, decide=False)
@@ -123,6 +122,7 @@ class Room:
                     fresh = self.piece(self.speaking, both)
             frame = Frame(time, who is not None, -30.0, full, fresh)
             self.found += [(time, event) for event in self.hearing.decide(frame)]
+            frame.wipe()
         return [event for _, event in self.found[before:]]
 
     def session(self, *, with_round: bool = True) -> None:
@@ -216,6 +216,36 @@ def test_the_presenter_is_heard_while_somebody_else_speaks(hops: int, with_round
     assert strongest(room.say(3, 3) + room.say(3, 3, across=4)) < 1, "two others at once are no presenter"
     assert len(room.told) > 10
     assert not any(voices.any() for voices in room.told), "each is overwritten once compared"
+
+
+def test_right_after_a_pause_only_what_was_said_since_counts() -> None:
+    turns = Turns(Rule())
+    for _ in range(5):
+        turns.hop(0.9, 1.0, 0.9, 0.0)
+    turns.pause()
+    before = turns.seconds()
+    for _ in range(3):
+        turns.hop(0.9, 1.0, 0.9, 0.0)
+        assert turns.seconds() == before, "the last 1.6 s reach back beyond the pause"
+    turns.hop(0.9, 0.3, 0.9, 0.0)
+    assert turns.seconds() > before
+
+
+def test_who_speaks_after_a_pause_is_told_by_what_was_said_since() -> None:
+    room = Room()
+    room.session()
+    room.say(3, 5)
+    room.say(None, 0.45)
+    assert SpeakerChanged(SpeakerState.PRESENTER) in room.say(0, 0.9)
+
+
+def test_where_the_presenter_surely_speaks_alone_nobody_looks_closer() -> None:
+    room = Room()
+    room.session()
+    room.say(0, 3)
+    looks = len(room.looks)
+    room.say(0, 5)
+    assert len(room.looks) - looks <= 4, "of 26 windows; a third of them if somebody else spoke"
 
 
 def test_closer_looks_are_enough_but_what_was_said_last_has_to_agree() -> None:

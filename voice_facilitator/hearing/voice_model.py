@@ -37,9 +37,9 @@ class Rule:
     even: float = 0.40  # score of a window's end at which presenter and other are equally likely
     agrees: float = 0.50  # score of the end that the last window must have, whatever the mean says
     end_tells: float = 0.48  # score of an end that counts towards a remark which ends alone tell of
-    whole: float = 0.75  # score of a full window in which nobody but the presenter speaks
-    nothing: float = 0.15  # score of a full window that holds nothing of the presenter
-    doubtful: float = 0.3  # score of a full window, or of ...
+    whole: float = 0.75  # score of a piece in which nobody but the presenter speaks
+    nothing: float = 0.15  # score of a piece that holds nothing of the presenter
+    doubtful: float = 0.3  # score of a piece, or of ...
     doubtful_end: float = 0.4  # ... its end, that is worth a closer look: do two people speak?
     doubtful_two: float = 0.2  # level of a closer look after which the next window is looked at as well
     look_every: float = 3.0  # hops between closer looks where nothing points to the presenter

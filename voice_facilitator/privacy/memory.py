@@ -118,8 +118,8 @@ def loading_models() -> Iterator[None]:
     try:
         yield
     finally:
-        libc.malloc_trim(0)
         libc.mallopt(_M_PERTURB, _FILL)
+        libc.malloc_trim(0)
 
 
 def freed_memory_is_overwritten() -> bool:
