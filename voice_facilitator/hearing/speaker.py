@@ -250,8 +250,9 @@ class WhoSpeaks:
     ) -> Together | None:
         """The presenter's part in a window in which two people may speak at once; None without such a look.
 
-        told, end: scores of what was said since the last short pause, or of `full`. A look costs more than they
-        did, so it is taken in the discussion only, and only now and then unless something points to the presenter.
+        told, end: scores of what was said since the last short pause, or of `full`. A look costs more than
+        those, so it is taken in the discussion only, and only now and then unless something points to the
+        presenter.
         """
         rule = self._rule
         self._unlooked += self._repeat
