@@ -94,7 +94,7 @@ class Room:
         """A mixture of those who spoke in the window."""
         return self.around(self.unit(sum(self.voices[who] for who in window if who is not None)))
 
-    def piece(self, chunks: int, both: Callable[[], np.ndarray]) -> Piece:
+    def piece(self, chunks: int, both: Callable[[], np.ndarray] | None = None) -> Piece:
         """So much of the last 1.6 s; its end is two thirds of a second."""
         voices = [self.embedding(self.window[-count:]) for count in (chunks, min(chunks, self.speaking, 21))]
         return Piece(chunks * CHUNK_SECONDS, partial(np.stack, voices), both)
@@ -119,7 +119,7 @@ class Room:
                 if self.window.count(None) <= 15:
                     full = self.piece(WINDOW_CHUNKS, both)
                 if 12 <= self.speaking < WINDOW_CHUNKS:
-                    fresh = self.piece(self.speaking, both)
+                    fresh = self.piece(self.speaking)
             frame = Frame(time, who is not None, -30.0, full, fresh)
             self.found += [(time, event) for event in self.hearing.decide(frame)]
             frame.wipe()

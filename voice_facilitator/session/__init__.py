@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Policy", "Protocol", "Session", "View", "Wording"]
 
-_MODULES = {"Session": "session", "View": "view"}  # all others: protocol
+_MODULES = {
+    "Policy": "protocol", "Protocol": "protocol", "Wording": "protocol", "Session": "session", "View": "view",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """A module is loaded when it is asked for: who needs only the events, as the hearing process does, is
     spared the state machine."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'protocol')}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
