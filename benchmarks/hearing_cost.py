@@ -21,7 +21,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def measure(path: Path, model: VoiceModel, settings: Settings, hours: float) -> 
         encode = staticmethod(timed("encoder", model.encoder.encode))
         two_voices = staticmethod(timed("closer", model.encoder.two_voices))
 
-    hearing = Hearing(settings.hearing, Encoder(), model.cohort, model.rule)
+    hearing = Hearing(settings.hearing, replace(model, encoder=Encoder()))
     hearing._activity.step = timed("activity", hearing._activity.step)  # type: ignore[method-assign]
     hearing.decide = timed("decision", hearing.decide)  # type: ignore[method-assign]
     heard, began = 0.0, clock()

@@ -5,8 +5,8 @@
 Needs the requirements of `../shared/speech`. Renders what is not there yet; the same arguments give the same
 bytes. Casts: `held` takes only the seven voices of LibriSpeech test-other and LJ Speech; `a` and `b` share
 out all 330 voices. Each line is a session: name, cast, seed, presenter, the rest. A, B, H and L came first;
-D and T add two for each voice with enough speech to present, U and V one for some. All constants were chosen
-on these; W was rendered and heard once, after that.
+D and T add two for each voice with enough speech to present, the others one for some. Y was rendered and
+heard once, when everything else stood.
 """
 
 from __future__ import annotations
@@ -166,6 +166,46 @@ W17 b 4016 speechocean762/1156        --n-speakers 5 --check-in 6
 W18 b 4017 speechocean762/2061        --n-speakers 7 --same-source
 W19 b 4018 speechocean762/1408        --n-speakers 8 --check-in 6
 W20 b 4019 speechocean762/9611        --n-speakers 6 --same-sex
+X01 b 5000 speechocean762/1156      --n-speakers 5 --check-in 6
+X02 a 5001 speechocean762/0813      --n-speakers 6
+X03 a 5002 speechocean762/9645      --n-speakers 7 --check-in 6
+X04 b 5003 speechocean762/9639      --n-speakers 8 --same-sex
+X05 a 5004 speechocean762/1109      --n-speakers 9 --check-in 6
+X06 b 5005 speechocean762/9630      --n-speakers 5 --same-source
+X07 a 5006 speechocean762/2016      --n-speakers 6 --check-in 6
+X08 a 5007 libri-test-other/1998    --n-speakers 7
+X09 a 5008 speechocean762/9613      --n-speakers 8 --check-in 6 --same-sex
+X10 a 5009 speechocean762/1260      --n-speakers 9
+X11 b 5010 speechocean762/9623      --n-speakers 5 --check-in 6
+X12 b 5011 speechocean762/1408      --n-speakers 6
+X13 b 5012 speechocean762/9611      --n-speakers 7 --check-in 6 --same-source
+X14 a 5013 speechocean762/9626      --n-speakers 8 --same-sex
+X15 b 5014 speechocean762/2031      --n-speakers 9 --check-in 6
+X16 b 5015 speechocean762/2061      --n-speakers 5
+X17 b 5016 speechocean762/0563      --n-speakers 6 --check-in 6
+X18 a 5017 speechocean762/0960      --n-speakers 7
+X19 b 5018 libri-test-other/3005    --n-speakers 8 --check-in 6 --same-sex
+X20 b 5019 speechocean762/2252      --n-speakers 9 --same-source
+Y01 b 5020 libri-test-other/367     --n-speakers 5 --check-in 6
+Y02 a 5021 speechocean762/2112      --n-speakers 6
+Y03 a 5022 ljspeech/LJ              --n-speakers 7 --check-in 6
+Y04 b 5023 libri-test-other/3331    --n-speakers 8 --same-sex
+Y05 a 5024 libri-test-other/2414    --n-speakers 9 --check-in 6
+Y06 a 5025 libri-test-other/2033    --n-speakers 5
+Y07 b 5026 speechocean762/1033      --n-speakers 6 --check-in 6 --same-source
+Y08 a 5027 speechocean762/9609      --n-speakers 7
+Y09 a 5028 speechocean762/0157      --n-speakers 8 --check-in 6 --same-sex
+Y10 a 5029 speechocean762/2059      --n-speakers 9
+Y11 b 5030 speechocean762/1156      --n-speakers 5 --check-in 6
+Y12 a 5031 speechocean762/0813      --n-speakers 6
+Y13 a 5032 speechocean762/9645      --n-speakers 7 --check-in 6
+Y14 b 5033 speechocean762/9639      --n-speakers 8 --same-sex --same-source
+Y15 a 5034 speechocean762/1109      --n-speakers 9 --check-in 6
+Y16 b 5035 speechocean762/9630      --n-speakers 5
+Y17 a 5036 speechocean762/2016      --n-speakers 6 --check-in 6
+Y18 a 5037 libri-test-other/1998    --n-speakers 7
+Y19 a 5038 speechocean762/9613      --n-speakers 8 --check-in 6 --same-sex
+Y20 a 5039 speechocean762/1260      --n-speakers 9
 """
 _HELD_A = ["ljspeech/LJ", *(f"libri-test-other/{k}" for k in ("1998", "2033", "2414"))]
 _HELD_B = [f"libri-test-other/{k}" for k in ("367", "3331", "3005")]

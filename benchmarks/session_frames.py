@@ -21,6 +21,7 @@ from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, Frame, Hearing
 from voice_facilitator.hearing.source import FileSource
 from voice_facilitator.hearing.speaker import WINDOW_SECONDS, Piece
+from voice_facilitator.hearing.voice_model import VoiceModel
 from voice_facilitator.settings import HearingSettings
 
 
@@ -157,7 +158,7 @@ class Analysed:
 
 
 def _analyse(path: Path, encoder: SpeakerEncoder, settings: HearingSettings) -> dict[str, Floats]:
-    hearing = Hearing(settings, encoder)
+    hearing = Hearing(settings, VoiceModel(encoder))
     speech, level = [], []
     full: list[tuple[int, Floats]] = []
     fresh: list[tuple[int, Floats, float]] = []

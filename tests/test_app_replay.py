@@ -27,7 +27,7 @@ def replay(audio: Path, lines: str | None = None, *, explain: bool = False) -> s
     settings = demo_room.impatient()
     protocol = demo_room.room().protocol
     voices = load_voice_model(settings.hearing)
-    hearing = Hearing(settings.hearing, voices.encoder, voices.cohort, voices.rule)
+    hearing = Hearing(settings.hearing, voices)
     timed = None if lines is None else script.parse(lines, protocol, "script")
     log = io.StringIO()
     events = EventLog(log)
@@ -99,7 +99,7 @@ def test_the_same_input_gives_the_same_bytes_explained_or_not(wav: Path, script_
         assert decision["reason"] in {reason.value for reason in Reason}
         numbers = {key: value for key, value in decision.items() if key not in ("event", "who", "reason")}
         assert all(value is None or isinstance(value, int | float) for value in numbers.values())
-    assert all(d["mean"] >= d["screen"] for d in told)
+    assert all(d["remark"] >= d["screen"] for d in told)
 
 
 def test_a_script_that_names_phases_is_not_overtaken_by_the_clock(wav: Path) -> None:

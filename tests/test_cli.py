@@ -196,7 +196,7 @@ def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     shutil.copytree(package, tmp_path / "voice_facilitator", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(package.parent / "config", tmp_path / "config")
     (tmp_path / "models").mkdir()
-    for file in ("manifest.toml", "cohort-campplus.npz"):
+    for file in ("manifest.toml", "cohort-campplus.npz", "remark-campplus.npz"):
         shutil.copy(package.parent / "models" / file, tmp_path / "models" / file)
     soundfile.write(tmp_path / "room.wav", np.zeros(16_000), 16_000)
 

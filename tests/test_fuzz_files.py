@@ -20,6 +20,7 @@ from voice_facilitator import models, protocols
 from voice_facilitator.app import doctor, faultlog, script
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.encoder import CampplusEncoder
+from voice_facilitator.hearing.remark import Remark
 from voice_facilitator.hearing.source import FileSource
 from voice_facilitator.hearing.voice_model import Cohort
 from voice_facilitator.settings import load_settings
@@ -94,7 +95,7 @@ def test_a_damaged_recording(file: Path, kind: str, changes: list[tuple[float, b
 @tries(60)
 @given(st.binary(max_size=300) | slips.map(lambda changes: slipped(ARCHIVE, changes)))
 def test_any_bytes_as_a_model(file: Path, content: bytes) -> None:
-    for load, ending in ((CampplusEncoder.load, ".onnx"), (Cohort.load, ".npz")):
+    for load, ending in ((CampplusEncoder.load, ".onnx"), (Cohort.load, ".npz"), (Remark.load, ".npz")):
         path = file.with_suffix(ending)
         path.write_bytes(content)
         try:

@@ -6,10 +6,12 @@ import gc
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.pipeline import (
     CHUNK_SECONDS,
     HOP_CHUNKS,
@@ -18,11 +20,13 @@ from voice_facilitator.hearing.pipeline import (
     Frame,
     Hearing,
 )
+from voice_facilitator.hearing.remark import HOPS, ROW, LastHops, Remark, features, pointing
 from voice_facilitator.hearing.speaker import Piece, WhoSpeaks
 from voice_facilitator.hearing.turns import Turns
-from voice_facilitator.hearing.voice_model import Cohort, Rule
+from voice_facilitator.hearing.voice_model import Cohort, Rule, VoiceModel
 from voice_facilitator.models import load_manifest
 from voice_facilitator.privacy import memory
+from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import (
     Enrolment,
     EnrolmentChanged,
@@ -35,7 +39,7 @@ from voice_facilitator.session.events import (
 from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings().hearing
-DIM = 32
+DIM = 192
 
 STORY = Listen(0.0, enrol=True, learn_others=False, decide=False)
 NEXT_STORY = replace(STORY, new_presenter=True)
@@ -72,12 +76,19 @@ class Room:
         self.rng = rng
         self.hop = HOP_CHUNKS * hops
         settings = SETTINGS.model_copy(update={"hop_seconds": 0.2 * hops})
-        self.voices = [self.unit(rng.normal(size=DIM)) for _ in range(voices)]
-        cohort = np.stack([self.around(self.unit(rng.normal(size=DIM))) for _ in range(200)])
-        rule = load_manifest().default_encoder().decision
-        self.hearing = Hearing(settings, NoEncoder(), Cohort(cohort, np.arange(200), ()), Rule(**rule))
+        self.room = self.unit(rng.normal(size=DIM))
+        self.voices = [self.voice() for _ in range(voices)]
+        cohort = np.stack([self.around(self.voice()) for _ in range(200)])
+        entry = load_manifest().default_encoder()
+        voices = VoiceModel(
+            NoEncoder(),
+            Cohort(cohort, np.arange(200), ()),
+            Rule(**entry.decision),
+            Remark.load(shipped("models", entry.remark)),
+        )
+        self.hearing = Hearing(settings, voices)
         self.frames = 0
-        self.window: list[int | None] = [None] * WINDOW_CHUNKS  # who spoke in the last 1.6 s
+        self.window: list[tuple[int, ...]] = [()] * WINDOW_CHUNKS  # who spoke in the last 1.6 s
         self.speaking = 0
         self.looks: list[float] = []  # when it was asked who else speaks
         self.told: list[np.ndarray] = []  # what it was answered
@@ -87,36 +98,45 @@ class Room:
     def unit(row: np.ndarray) -> np.ndarray:
         return (row / np.linalg.norm(row)).astype(np.float32)
 
-    def around(self, voice: np.ndarray) -> np.ndarray:
-        return self.unit(voice + self.rng.normal(0, 0.08, DIM))
+    def voice(self) -> np.ndarray:
+        """Somebody's: as in real rooms, a little like anybody else's there."""
+        return self.unit(0.33 * self.room + self.unit(self.rng.normal(size=DIM)))
 
-    def embedding(self, window: list[int | None]) -> np.ndarray:
+    def around(self, voice: np.ndarray, spread: float = 1.2) -> np.ndarray:
+        """As heard in 1.6 s: in rendered sessions a presenter's windows are 0.55 to 0.65 like their mean."""
+        return self.unit(voice + spread * self.unit(self.rng.normal(size=DIM)))
+
+    def embedding(self, window: list[tuple[int, ...]]) -> np.ndarray:
         """A mixture of those who spoke in the window."""
-        return self.around(self.unit(sum(self.voices[who] for who in window if who is not None)))
+        return self.around(self.unit(sum(self.voices[who] for chunk in window for who in chunk)))
 
     def piece(self, chunks: int, both: Callable[[], np.ndarray] | None = None) -> Piece:
         """So much of the last 1.6 s; its end is two thirds of a second."""
         voices = [self.embedding(self.window[-count:]) for count in (chunks, min(chunks, self.speaking, 21))]
         return Piece(chunks * CHUNK_SECONDS, partial(np.stack, voices), both)
 
-    def look(self, time: float, *voices: int) -> np.ndarray:
+    def look(self, time: float, who: int, across: int | None) -> np.ndarray:
+        """Where only one person speaks, both voices are theirs."""
         self.looks.append(time)
-        told = [[self.around(self.voices[who]) for who in voices] for _ in ("whole", "end")]
+        if across is None:
+            told = [[self.around(self.around(self.voices[who]), 0.3)] * 2 for _ in ("whole", "end")]
+        else:
+            told = [[self.around(self.voices[v]) for v in (who, across)] for _ in ("whole", "end")]
         self.told.append(np.array(told))
         return self.told[-1]
 
     def say(self, who: int | None, seconds: float, *, across: int | None = None) -> list[Input]:
-        """across: says something meanwhile, too quietly for a single voice of the window to be theirs."""
+        """across: says something meanwhile."""
         before = len(self.found)
         for _ in range(round(seconds / CHUNK_SECONDS)):
             self.frames += 1
             self.speaking = 0 if who is None else self.speaking + 1
             time = self.frames * CHUNK_SECONDS
             full = fresh = None
-            self.window = [*self.window[1:], who]
+            self.window = [*self.window[1:], tuple(v for v in (who, across) if v is not None)]
             if who is not None and self.frames % self.hop == 0:
-                both = partial(self.look, time, who, who if across is None else across)
-                if self.window.count(None) <= 15:
+                both = partial(self.look, time, who, across)
+                if self.window.count(()) <= 15:
                     full = self.piece(WINDOW_CHUNKS, both)
                 if 12 <= self.speaking < WINDOW_CHUNKS:
                     fresh = self.piece(self.speaking)
@@ -186,27 +206,6 @@ def test_a_remark_in_two_pieces_is_as_long_as_both() -> None:
     assert strongest(found) >= 1
 
 
-def test_ends_that_hold_out_are_enough_where_everybody_was_heard_before() -> None:
-    """As where somebody talks across the presenter: no whole window is the presenter's, most ends are."""
-
-    def after(ends: list[float], *, by_ends: bool = True) -> tuple[float | None, float]:
-        turns = Turns(Rule())
-        for end in ends:
-            turns.hop(0.45, 1.0, end, 0.0)
-        return turns.strength(0.55, 0.8, by_ends=by_ends), turns.lasting(by_ends=by_ends)
-
-    strength, seconds = after([0.6] * 8)
-    assert strength == 1.0, "a quiet line; never enough for a spoken reminder"
-    assert seconds >= LEAST_SECONDS
-    assert after([0.6, 0.6, 0.1, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6])[0] == 1.0
-    assert (after([0.6] * 8, by_ends=False)[0] or 0.0) < 1, "not where somebody may never have been heard"
-    assert (after([0.6] * 7)[0] or 0.0) < 1, "too short"
-    assert (after([0.6, 0.1, 0.6, 0.6, 0.6, 0.1, 0.6, 0.6, 0.6])[0] or 0.0) < 1, "now and then is no remark"
-    assert after([0.6] * 8 + [0.3])[0] == 0.0, "what was said last has to agree"
-    assert after([0.1, 0.1, *[0.6] * 8])[0] == 1.0
-    assert (after([0.6, 0.1, 0.1, 0.1, *[0.6] * 7])[0] or 0.0) < 1, "the first is over two seconds ago"
-
-
 @pytest.mark.parametrize(("hops", "with_round"), [(1, True), (1, False), (2, True)])
 def test_the_presenter_is_heard_while_somebody_else_speaks(hops: int, with_round: bool) -> None:
     room = Room(hops=hops)
@@ -216,6 +215,78 @@ def test_the_presenter_is_heard_while_somebody_else_speaks(hops: int, with_round
     assert strongest(room.say(3, 3) + room.say(3, 3, across=4)) < 1, "two others at once are no presenter"
     assert len(room.told) > 10
     assert not any(voices.any() for voices in room.told), "each is overwritten once compared"
+
+
+def test_without_weights_for_remarks_the_mean_score_decides() -> None:
+    """As with Vosk's speaker model."""
+    room = Room()
+    room.hearing._speaker._remark = None
+    room.session()
+    assert strongest(room.say(1, 8)) < 1
+    room.say(None, 1)
+    assert strongest(room.say(0, 6)) >= 1
+
+
+def test_each_reminder_is_a_likely_remark_and_the_spoken_one_needs_a_high_mean_too() -> None:
+    room, told = Room(), []
+    room.hearing.explain(told.append)
+    room.session()
+    for who, seconds in ((1, 6), (0, 0.9), (2, 5), (0, 3), (3, 4), (0, 12)):
+        room.say(who, seconds)
+        room.say(None, 0.5)
+    rule = Rule()
+    reminded = [decision for decision in told if decision.strength >= 1]
+    assert len(reminded) > 40
+    assert all((decision.remark or 0.0) >= rule.remark for decision in reminded)
+    spoken = [decision for decision in reminded if decision.strength >= 2]
+    assert spoken
+    assert all((decision.mean or 0.0) >= rule.certain - rule.quick for decision in spoken)
+    likely = [decision for decision in told if (decision.remark or 0.0) >= rule.remark]
+    assert all(decision.speech_seconds >= LEAST_SECONDS for decision in likely)
+
+
+def test_a_remark_is_as_long_as_it_lasts() -> None:
+    """So that who wants longer ones left alone (`least_speech_seconds`) is understood."""
+    room = Room()
+    room.session()
+    room.say(3, 5)
+    found = [e for e in room.say(0, 6) if isinstance(e, PresenterEvidence) and e.strength >= 1]
+    assert found[0].speech_seconds < 2.5
+    assert 4.5 < found[-1].speech_seconds < 7.5
+
+
+def test_what_is_looked_at_is_the_same_hop_by_hop_and_all_at_once() -> None:
+    """The weights are fitted to all hops of a session at once."""
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(40, ROW)).astype(np.float32)
+    rows[rng.random(rows.shape) < 0.3] = np.nan
+    last, one_by_one = LastHops(), []
+    for row in rows:
+        last.hop(row)
+        one_by_one.append(features(last.rows, everybody_heard=True))
+    windows = np.lib.stride_tricks.sliding_window_view(rows, HOPS, axis=0).transpose(0, 2, 1)[:, ::-1]
+    np.testing.assert_array_equal(features(windows, everybody_heard=True), np.stack(one_by_one[HOPS - 1 :]))
+    last.end()
+    assert not pointing(last.rows)
+
+
+@pytest.mark.parametrize("damage", ["missing", "lacking", "short", "not a number"])
+def test_bad_weights_for_remarks(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "remark.npz"
+    with np.load(shipped("models", load_manifest().default_encoder().remark)) as archive:
+        arrays = dict(archive)
+    match damage:
+        case "lacking":
+            del arrays["bias"]
+        case "short":
+            arrays["weight"] = arrays["weight"][1:]
+        case "not a number":
+            arrays["mean"][3] = np.nan
+    if damage != "missing":
+        np.savez(path, **arrays)
+    with pytest.raises(FacilitatorError) as caught:
+        Remark.load(path)
+    assert caught.value.code == ("model-missing" if damage == "missing" else "model-damaged")
 
 
 def test_right_after_a_pause_only_what_was_said_since_counts() -> None:
@@ -246,44 +317,6 @@ def test_where_the_presenter_surely_speaks_alone_nobody_looks_closer() -> None:
     looks = len(room.looks)
     room.say(0, 5)
     assert len(room.looks) - looks <= 4, "of 26 windows; a third of them if somebody else spoke"
-
-
-def test_closer_looks_are_enough_but_what_was_said_last_has_to_agree() -> None:
-    def after(levels: list[float], end: float = 0.6) -> tuple[float | None, float]:
-        turns = Turns(Rule())
-        for level in levels:
-            turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=level)
-        return turns.strength(0.55, 0.8, by_ends=False), turns.lasting(by_ends=False)
-
-    strength, seconds = after([0.7] * 8)
-    assert strength == 1.0, "a quiet line; never enough for a spoken reminder"
-    assert seconds >= LEAST_SECONDS
-    assert after([0.7] * 5)[0] == 0.0, "too short"
-    assert after([0.7] * 4 + [0.1] * 3 + [0.7] * 4)[0] == 0.0, "two short ones"
-    assert after([0.7] * 8, end=0.3)[0] == 0.0
-
-
-def test_what_closer_looks_have_counted_is_not_the_next_speakers_after_a_short_pause() -> None:
-    turns = Turns(Rule())
-    for _ in range(20):
-        turns.hop(0.0, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
-    turns.pause()
-    for _ in range(4):  # of the next speaker's first sounds each may be taken for the presenter's
-        turns.hop(0.0, 1.0, 0.6, 0.0, alone=0.0, together=0.7)
-        assert (turns.strength(0.55, 0.8, by_ends=False) or 0.0) < 1
-
-
-def test_a_sure_closer_look_lets_a_weaker_end_agree() -> None:
-    def after(level: float, end: float) -> float | None:
-        turns = Turns(Rule())
-        for _ in range(12):
-            turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=0.7)
-        turns.hop(0.0, 1.0, end, 0.0, alone=0.0, together=level)
-        return turns.strength(0.55, 0.8, by_ends=False)
-
-    assert after(0.55, 0.45) == 1.0
-    assert after(0.45, 0.45) == 0.0, "not sure enough"
-    assert after(0.55, 0.35) == 0.0, "hardly the presenter's end"
 
 
 def test_a_closer_look_is_taken_now_and_then_only() -> None:
@@ -332,20 +365,9 @@ def test_a_round_counts_that_was_gone_back_to_before_anything_was_told() -> None
     assert room.hearing._model.everybody_heard
 
 
-def test_a_closer_look_counts_less_without_a_round() -> None:
-    room = Room()
-    room.session(with_round=False)
-    model = room.hearing._model
-    assert model is not None
-    voices = room.look(0.0, 3, 0)
-    counted = model.score_two(voices).level
-    model._rule = replace(model._rule, two_unheard=0.0)
-    assert model.score_two(voices).level == pytest.approx(counted + Rule().two_unheard)
-
-
 def test_who_sounds_almost_like_the_presenter_and_spoke_in_the_round_is_not_reminded() -> None:
     room = Room()
-    room.voices[5] = room.unit(room.voices[0] + 0.5 * room.voices[5])
+    room.voices[5] = room.unit(room.voices[0] + 0.75 * room.voices[5])
     room.session()
     assert strongest(room.say(5, 8)) < 1
 

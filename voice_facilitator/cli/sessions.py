@@ -266,7 +266,7 @@ def replay(
     source = FileSource(audio)
     report = Report(format_)
     with event_log(events) as sinks, progress_bar() as progress:
-        hearing = Hearing(settings.hearing, voices.encoder, voices.cohort, voices.rule, commands)
+        hearing = Hearing(settings.hearing, voices, commands)
         session = new_session(settings, format_, moves_by_itself=not scripts.names_phases(timed))
         why = [log.explain for log in sinks] if explain else []
         run_ = Replay(session, hearing, timed, [report, *sinks], explain=why)

@@ -270,7 +270,7 @@ def _make_hearing(setup: Setup, outbox: _Outbox) -> Hearing:
         outbox.put(Heard(0.0, PartBack(Part.VOICE_MODEL)))
     if model is None:
         return Hearing(settings, None, commands=commands)
-    return Hearing(settings, model.encoder, model.cohort, model.rule, commands)
+    return Hearing(settings, model, commands)
 
 
 def _make_commands(setup: Setup, outbox: _Outbox) -> CommandListener | None:

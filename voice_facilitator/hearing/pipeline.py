@@ -14,11 +14,11 @@ import numpy as np
 
 from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
 from voice_facilitator.hearing.commands import CommandListener
-from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, SpeakerEncoder
+from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.presenter import PresenterModel
 from voice_facilitator.hearing.speaker import Decision, Heard, Piece, WhoSpeaks
-from voice_facilitator.hearing.voice_model import Cohort, Rule
+from voice_facilitator.hearing.voice_model import Rule, VoiceModel
 from voice_facilitator.privacy.memory import move, private_zeros
 from voice_facilitator.session import events
 from voice_facilitator.session.events import Input, Seconds
@@ -60,21 +60,21 @@ class Hearing:
     def __init__(
         self,
         settings: HearingSettings,
-        encoder: SpeakerEncoder | None,
-        cohort: Cohort | None = None,
-        rule: Rule | None = None,
+        voices: VoiceModel | None,
         commands: CommandListener | None = None,
     ) -> None:
-        """Without an encoder it tells speech from silence only, and any speech is `unsure`."""
+        """Without a voice model it tells speech from silence only, and any speech is `unsure`."""
         self._commands = commands
-        self._encoder = encoder
+        self._encoder = None if voices is None else voices.encoder
         self._activity = VoiceActivity(settings.speech_threshold, settings.speech_hold_seconds)
         self._tail = settings.gate_tail_seconds
-        rule = rule or Rule()
-        self._model = PresenterModel(encoder.dim, cohort, rule, HOP_SECONDS) if encoder is not None else None
+        rule = Rule() if voices is None else voices.rule
+        self._model = None
+        if voices is not None:
+            self._model = PresenterModel(voices.encoder.dim, voices.cohort, rule, HOP_SECONDS)
         repeat = max(1, round(settings.hop_seconds / HOP_SECONDS))
         self._hop = HOP_CHUNKS * repeat
-        self._speaker = WhoSpeaks(self._model, rule, repeat)
+        self._speaker = WhoSpeaks(self._model, rule, None if voices is None else voices.remark, repeat)
         # analysis
         # The last 1.6 s, and behind them `_pending` samples that wait to be analysed, all of a batch at most.
         self._audio: Floats = private_zeros(WINDOW_SAMPLES + _BATCH_CHUNKS * CHUNK)
@@ -228,9 +228,16 @@ class Hearing:
         else:
             self._silent_chunks += 1
             out += self._speaker.silence(
-                self._silent_chunks * CHUNK_SECONDS, pause=self._silent_chunks == _PAUSE_CHUNKS
+                self._silent_chunks * CHUNK_SECONDS,
+                pause=self._silent_chunks == _PAUSE_CHUNKS,
+                due=self._due,
             )
         return out
+
+    @property
+    def _due(self) -> bool:
+        """Is a decision due at the last frame?"""
+        return self._decided % self._hop == 0
 
     def _usable(self, frame: Frame) -> Heard:
         """The frame's pieces, unless our own announcement is in them."""
@@ -240,4 +247,4 @@ class Hearing:
                 return None
             return piece
 
-        return Heard(usable(frame.full), usable(frame.fresh), due=self._decided % self._hop == 0)
+        return Heard(usable(frame.full), usable(frame.fresh), due=self._due)

@@ -9,7 +9,7 @@ docs/presenter-detection.md tells the method and where each constant comes from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from voice_facilitator.hearing.others import (
     of_one_voice,
     purified_mean,
 )
+from voice_facilitator.hearing.scores import Score, Together
 from voice_facilitator.hearing.voice_model import Cohort, Rule
 from voice_facilitator.hearing.voices import VoiceBank
 from voice_facilitator.privacy.memory import private_zeros
@@ -33,31 +34,7 @@ _UPDATE_EVERY = 64
 _READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a voice by
 _OTHER_SPEECH = 0.20  # share of the story's windows
 _ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
-_TWO_END = 0.6  # how much the end of a window counts when two may speak in it
 _TYPICAL = 40  # windows of the cohort: about as many as ten voices have
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How much a window is the presenter's, and why. `score` and `discriminant` are no cosines."""
-
-    score: float  # all of it together, on the scale of `Rule`; or of a voice found by a closer look
-    own: float  # to the presenter's mean
-    nearest: float | None  # to the nearest other voices of this session, if any are known
-    typical: float | None  # to the nearest voices of the cohort, if there is one: high for a voice like many
-    discriminant: float  # 0 the others' level, 1 the presenter's own
-    closer: float | None = None  # `Together.level`, where a closer look was taken or needless
-
-
-@dataclass(frozen=True, slots=True)
-class Together:
-    """How much of a window is the presenter's, when two people may speak in it at once."""
-
-    whole: float  # score of the better of both voices
-    end: float  # the same of the window's end
-    # Both, less the other voice's score: a voice like the presenter's makes both high; without a
-    # round a little less. Where there is no doubt, the end's score.
-    level: float
 
 
 class PresenterModel:
@@ -149,39 +126,34 @@ class PresenterModel:
     def score(self, row: Floats) -> Score:
         """How much this window (float32 [dim]) is the presenter's. Only when `known`."""
         parts, rule = self._parts(row), self._rule
-        value = parts.own if self._cohort is None else parts.discriminant
+        more = 0.0
         if not self.everybody_heard:  # then who is speaking may never have been heard
-            value += 0.0 if parts.typical is None else rule.typical_weight * (rule.typical - parts.typical)
+            more = 0.0 if parts.typical is None else rule.typical_weight * (rule.typical - parts.typical)
         elif parts.nearest is not None:
-            value += rule.margin_weight * (parts.own - parts.nearest - rule.margin)
-        return replace(parts, score=value)
+            more = rule.margin_weight * (parts.own - parts.nearest - rule.margin)
+        return replace(parts, score=parts.score + more)
 
-    def score_end(self, row: Floats) -> float:
+    def score_end(self, row: Floats) -> Score:
         """The same for a window's end (float32 [dim]). How close it is to the presenter says little there."""
         parts, rule = self._parts(row), self._rule
-        value = parts.own if self._cohort is None else parts.discriminant
+        more = 0.0
         if not self.everybody_heard:
-            value += (
-                0.0 if parts.typical is None else rule.end_typical_weight * (rule.typical - parts.typical)
-            )
+            more = 0.0 if parts.typical is None else rule.end_typical_weight * (rule.typical - parts.typical)
         elif parts.nearest is not None:
-            value += rule.end_nearest_weight * (rule.end_nearest - parts.nearest)
-        return value
+            more = rule.end_nearest_weight * (rule.end_nearest - parts.nearest)
+        return replace(parts, score=parts.score + more)
 
     def score_two(self, voices: Floats) -> Together:
-        """How much of a window is the presenter's. voices: float32 [2, 2, dim] of `two_voices`."""
-        other, best = sorted(self.score(row).score for row in voices[0])
-        end = max(self.score_end(row) for row in voices[1])
-        level = _TWO_END * end + (1 - _TWO_END) * (best - other)
-        if not self.everybody_heard:
-            level -= self._rule.two_unheard
-        return Together(best, end, level)
+        """Whose the two voices of a window may be. voices: float32 [2, 2, dim] of `two_voices`."""
+        other, best = sorted((self.score(row) for row in voices[0]), key=_by_score)
+        other_end, best_end = sorted((self.score_end(row) for row in voices[1]), key=_by_score)
+        alike, alike_end = (float(first @ second) for first, second in voices)
+        return Together(best, other, best_end, other_end, alike, alike_end)
 
     def _parts(self, row: Floats) -> Score:
-        return Score(
-            0.0, float(row @ self._mean), self._others.closeness(row), self._typical(row),
-            float(self._discriminant.level(row)),
-        )  # fmt: skip
+        own, discriminant = float(row @ self._mean), float(self._discriminant.level(row))
+        value = own if self._cohort is None else discriminant
+        return Score(value, own, self._others.closeness(row), self._typical(row), discriminant)
 
     def _typical(self, row: Floats) -> float | None:
         if self._cohort is None or len(self._cohort.embeddings) <= _TYPICAL:
@@ -204,3 +176,7 @@ class PresenterModel:
         self._pool.forget()
         self._in_round = 0
         self.everybody_heard = False
+
+
+def _by_score(score: Score) -> float:
+    return score.score

@@ -12,8 +12,10 @@ from enum import StrEnum
 
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES
 from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.presenter import PresenterModel, Score, Together
-from voice_facilitator.hearing.turns import Turns
+from voice_facilitator.hearing.presenter import PresenterModel
+from voice_facilitator.hearing.remark import AnyRemark, LastHops, row_of
+from voice_facilitator.hearing.scores import Score, Together
+from voice_facilitator.hearing.turns import HOP_SECONDS, Turns
 from voice_facilitator.hearing.voice_model import Rule
 from voice_facilitator.session import events
 from voice_facilitator.session.events import Enrolment, Input, Seconds, SpeakerState
@@ -21,6 +23,8 @@ from voice_facilitator.session.events import Enrolment, Input, Seconds, SpeakerS
 WINDOW_SECONDS = WINDOW_SAMPLES / RATE
 STRETCH_SECONDS = 0.8  # a pause longer than this ends a stretch of speech
 _UNSURE_STRENGTH = 0.5  # evidence never exceeds this while the presenter is not well known
+_LESS_THAN_A_REMARK = 0.99
+_REMARK_SECONDS = 1.6  # of speech are in a remark at least: what the weights were fitted to call one
 
 _PRIOR_STORY = 4.0  # log-odds of the presenter before listening, by what the phase is for
 _PRIOR_DECIDE = -3.0
@@ -102,9 +106,10 @@ class Decision:
     score: Score | None = None  # of the last 1.6 s, or of what was said since the last pause
     end: float | None = None  # score of the end of that
     even: float = 0.0  # score of an end at which presenter and other are equally likely
-    agrees: float = 0.0  # score of an end that a reminder needs (but for `Rule.agrees_with_two`)
-    mean: float | None = None  # running mean of the scores that a reminder looks at
-    screen: float = 0.0  # mean that is worth a quiet line, here and now
+    agrees: float = 0.0  # score of an end that a spoken reminder needs
+    remark: float | None = None  # how likely it is that the presenter is making a remark
+    screen: float = 0.0  # how likely that has to be for a quiet line, here and now
+    mean: float | None = None  # running mean of the scores that a spoken reminder looks at
     certain: float = 0.0  # mean that is next to certain
     strength: float = 0.0
     speech_seconds: Seconds = 0.0
@@ -113,9 +118,18 @@ class Decision:
 class WhoSpeaks:
     """The decision about each stretch of speech. `model` None: there is no encoder."""
 
-    def __init__(self, model: PresenterModel | None, rule: Rule, repeat: int = 1) -> None:
-        """repeat: how many hops of 0.2 s each window stands for, where a small computer looks less often."""
+    def __init__(
+        self, model: PresenterModel | None, rule: Rule, remark: AnyRemark | None = None, repeat: int = 1
+    ) -> None:
+        """repeat: how many hops of 0.2 s each window stands for, where a small computer looks less often.
+
+        Without `remark` a quiet line needs a mean score, as the spoken sentence does.
+        """
         self._model = model
+        self._remark = remark
+        self._last = LastHops()
+        self._chunks = self._spoken_chunks = 0  # since the last hop, and in how many there was speech
+        self._remarking: Seconds | None = None  # for how long the presenter has been making a remark
         self._repeat = repeat
         self._rule = rule
         self._turns = Turns(rule)
@@ -133,8 +147,7 @@ class WhoSpeaks:
         """A phase begins, is paused, or goes on after a pause."""
         model, before = self._model, self._phase
         self._mode = effect
-        self._turns.end()
-        self._unlooked, self._pointed = 0, False
+        self._start_anew()
         if effect.paused:
             return
         self._phase = effect
@@ -151,27 +164,40 @@ class WhoSpeaks:
         """Overwrite every voice. `for_good`: learn none again (timer only)."""
         if self._model is not None:
             self._model.forget()
-        self._turns.end()
-        self._unlooked, self._pointed = 0, False
+        self._start_anew()
         self.timer_only = self.timer_only or for_good
 
     def say_again(self) -> None:
         """Report who is heard even if that has not changed."""
         self._who = None
 
+    def _start_anew(self) -> None:
+        """What was heard before is none of what comes now."""
+        self._turns.end()
+        self._last.end()
+        self._chunks = self._spoken_chunks = 0
+        self._remarking = None
+        self._unlooked, self._pointed = 0, False
+
     # ------------------------------------------------------------ what is heard
 
     def own_voice(self) -> list[Input]:
         """Our own announcement: nothing is decided."""
         out: list[Input] = []
-        self._turns.end()
+        self._start_anew()
         self._evidence(0.0, 0.0, out)
         self._show(SpeakerState.SELF, out)
         return out
 
-    def silence(self, seconds: Seconds, *, pause: bool) -> list[Input]:
-        """No speech, for `seconds` up to now. pause: a short pause has just become one."""
+    def silence(self, seconds: Seconds, *, pause: bool, due: bool) -> list[Input]:
+        """No speech, for `seconds` up to now.
+
+        pause: a short pause has just become one. due: as in `Heard`.
+        """
         out: list[Input] = []
+        self._chunks += 1
+        if due:
+            self._hop()
         if pause:
             self._turns.pause()
         if seconds > STRETCH_SECONDS:
@@ -183,6 +209,8 @@ class WhoSpeaks:
     def speech(self, heard: Heard) -> list[Input]:
         """A chunk of speech."""
         out: list[Input] = []
+        self._chunks += 1
+        self._spoken_chunks += 1
         self._turns.begin(self._prior())
         model = self._model
         if model is None or self.timer_only:
@@ -206,49 +234,81 @@ class WhoSpeaks:
     def _decide(self, model: PresenterModel, heard: Heard, out: list[Input]) -> None:
         rule = self._rule
         last = heard.full if heard.fresh is None else heard.fresh
-        told: Score | None = None
-        end: float | None = None
-        alone, together = None, None
+        length = 0.0 if last is None else last.seconds / WINDOW_SECONDS
+        told = end = two = None
         if last is not None:
             told, end = model.score(last.voices[0]), model.score_end(last.voices[1])
-            alone = told.score
-            together = self._closer_look(model, heard.full, told, end)
-            if together is not None:
-                told = replace(told, closer=together.level)
-                end = max(end, together.end - rule.closer_less)
-                if last is heard.full:
-                    told = replace(told, score=max(told.score, together.whole - rule.closer_less))
+            two = self._closer_look(model, heard.full, told, end)
+        remark = self._hop(told, end, length, two)
+        score, end_score = None if told is None else told.score, None if end is None else end.score
+        if told is not None and end_score is not None and two is not None:
+            end_score = max(end_score, two.best_end.score - rule.closer_less)
+            if last is heard.full:
+                score = max(told.score, two.best.score - rule.closer_less)
         for _ in range(self._repeat):
             self._turns.hop(
-                None if told is None else told.score,
-                0.0 if last is None else last.seconds / WINDOW_SECONDS,
-                end,
-                self._prior(),
-                alone=alone,
-                together=None if together is None else together.level,
-            )
-        screen = rule.screen if model.everybody_heard else rule.screen_unheard
-        certain = rule.certain
-        # Only after a round is nobody taken for the presenter by a few ends.
-        strength = self._turns.strength(screen, certain, by_ends=model.everybody_heard)
-        seconds = max(self._turns.seconds(), self._turns.lasting(by_ends=model.everybody_heard))
-        if strength is not None and model.enrolment is not Enrolment.READY:
-            strength = min(strength, _UNSURE_STRENGTH)  # not known well enough to tell anybody anything
+                score, length, end_score, self._prior(), alone=None if told is None else told.score
+            )  # fmt: skip
+        strength, seconds = self._how_strong(model, remark), self._turns.seconds()
+        if self._remarking is not None:
+            seconds = max(seconds, _REMARK_SECONDS + self._remarking)
         if self._mode.decide and strength is not None:
             self._evidence(strength, seconds, out)
         if self.explain is not None:
+            if told is not None and score is not None:
+                told = replace(told, score=score, closer=None if two is None else two.level)
             self.explain(
                 Decision(
-                    self._speaker(), self._reason(model, told, strength), self._turns.odds, told, end,
-                    rule.even, rule.agrees, self._turns.mean(), screen, certain,
+                    self._speaker(), self._reason(model, told, strength), self._turns.odds, told, end_score,
+                    rule.even, rule.agrees, remark, rule.remark, self._turns.mean(), rule.certain,
                     strength or 0.0 if self._mode.decide else 0.0, seconds,
                 )
             )  # fmt: skip
 
+    def _hop(
+        self,
+        told: Score | None = None,
+        end: Score | None = None,
+        length: float = 0.0,
+        two: Together | None = None,
+    ) -> float | None:
+        """A hop is over: how likely it is that the presenter is making a remark; None where nobody asks."""
+        speech = self._spoken_chunks / max(self._chunks, 1)
+        self._chunks = self._spoken_chunks = 0
+        model = self._model
+        if self._remark is None or model is None or not self._mode.decide:
+            return None
+        for _ in range(self._repeat):
+            self._last.hop(row_of(speech, told, end, length, two))
+        if told is None:
+            return None
+        likely = self._remark(self._last.rows, model.everybody_heard)
+        if likely < self._rule.remark:
+            self._remarking = None
+        elif self._remarking is None:
+            self._remarking = 0.0
+        else:
+            self._remarking += self._repeat * HOP_SECONDS
+        return likely
+
+    def _how_strong(self, model: PresenterModel, remark: float | None) -> float | None:
+        """As in `PresenterEvidence`; None while too little was said to tell."""
+        rule = self._rule
+        screen = rule.screen if model.everybody_heard else rule.screen_unheard
+        strength = self._turns.strength(screen, rule.certain)
+        if strength is None:
+            return None
+        if remark is not None:
+            likely = remark / rule.remark
+            strength = max(strength, 1.0) if likely >= 1 else min(likely, _LESS_THAN_A_REMARK)
+        if model.enrolment is not Enrolment.READY:  # not known well enough to tell anybody anything
+            strength = min(strength, _UNSURE_STRENGTH)
+        return strength
+
     def _closer_look(
-        self, model: PresenterModel, full: Piece | None, told: Score, end: float
+        self, model: PresenterModel, full: Piece | None, told: Score, end: Score
     ) -> Together | None:
-        """The presenter's part in a window in which two people may speak at once; None without such a look.
+        """The voices of a window in which two people may speak at once; None without such a look.
 
         told, end: scores of what was said since the last short pause, or of `full`. A look costs more than
         those, so it is taken in the discussion only, and only now and then unless something points to the
@@ -258,9 +318,9 @@ class WhoSpeaks:
         self._unlooked += self._repeat
         if full is None or full.two_voices is None or not self._mode.decide:
             return None
-        if min(told.score, end) >= rule.whole:  # no doubt
-            return Together(told.score, end, end)
-        pointed = self._pointed or told.score > rule.doubtful or end > rule.doubtful_end
+        if min(told.score, end.score) >= rule.whole:  # no doubt
+            return None
+        pointed = self._pointed or told.score > rule.doubtful or end.score > rule.doubtful_end
         if not pointed and self._unlooked < rule.look_every:
             return None
         voices = full.two_voices()

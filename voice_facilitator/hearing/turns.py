@@ -2,8 +2,7 @@
 
 The state follows quickly: it adds up log-odds of the ends of windows, which tell less well but sooner. The
 evidence is slow and careful: a mean over 1.2 s of whole windows, or a higher one over 0.8 s, and the end of
-the last one has to agree. Two other things are enough for a quiet line: closer looks that find the presenter
-among two voices for a second and a half, and, where everybody was heard before, ends that hold out for two.
+the last one has to agree.
 """
 
 from __future__ import annotations
@@ -16,16 +15,10 @@ from voice_facilitator.session.events import Seconds
 _SCORES = 6  # hops in the running mean: 1.2 s
 _SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
 _LEAST_WEIGHT = 1.5  # full windows' worth in a mean
-_HOP_SECONDS = 0.192  # six chunks of 32 ms
+HOP_SECONDS = 0.192  # six chunks of 32 ms
 _WINDOW_SECONDS = 1.6
-_ENDS, _ENDS_TELLING = 10, 8  # of so many ends in a row, so many tell of the presenter: 2 s
 _END_SHARE = 0.5  # of a window: the longer of the two parts that its end is made of
-_END_SECONDS = 0.3  # an end tells of the presenter so long after they began
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
-_ABSENT_LOOKS = 3  # closer looks in a row (at hops of 0.4 s each counts twice) without the presenter: over
-_ACROSS_SECONDS = 0.25  # closer looks tell of the presenter so long after they began
-_ACROSS_KEPT = 0.4  # seconds by closer looks that outlast a short pause: the next voice may be another's
-_LEAST_ACROSS = 1.5  # seconds by closer looks that are a remark
 _FALLING_HOPS = 3
 _FALLING = 0.15  # less of the window than so many hops before: the presenter has stopped
 _LET_GO_HOPS = 5  # of speech without a window that tells
@@ -42,7 +35,6 @@ class Turns:
         self._rule = rule
         self._scores: deque[tuple[float, float] | None] = deque(maxlen=_SCORES)  # score, weight
         self._end: float | None = None  # score of the end of the last window
-        self._ends: deque[bool] = deque(maxlen=_ENDS)  # which of the last ends tell of the presenter
         self.odds = 0.0  # log-odds of presenter against other
         self._parts: deque[float] = deque(maxlen=_FALLING_HOPS)  # shares of the last windows
         self._spoken: Seconds = 0.0  # the presenter's, as far as counted
@@ -50,9 +42,6 @@ class Turns:
         self._falling = False
         self._anew = False  # after a pause, until enough was said since: windows still reach back beyond it
         self._begun = False
-        self._across: Seconds = 0.0  # the presenter's by closer looks
-        self._absent = 0  # closer looks in a row without the presenter
-        self._level: float | None = None  # of the last closer look
 
     def pause(self) -> None:
         """A short pause: another person may speak next."""
@@ -60,7 +49,6 @@ class Turns:
         self._spoken = self.seconds()
         self._parts.clear()
         self._anew = True
-        self._across = min(self._across, _ACROSS_KEPT)
 
     def begin(self, prior: float) -> None:
         """There is speech. prior: log-odds of the presenter, should a new stretch begin with it."""
@@ -72,15 +60,11 @@ class Turns:
         """The stretch of speech is over."""
         self._scores.clear()
         self._end = None
-        self._ends.clear()
         self._parts.clear()
         self._spoken = 0.0
         self._untold = 0
         self._anew = False
         self._begun = False
-        self._across = 0.0
-        self._absent = 0
-        self._level = None
 
     def hop(
         self,
@@ -90,26 +74,22 @@ class Turns:
         prior: float,
         *,
         alone: float | None = None,
-        together: float | None = None,
     ) -> None:
         """One hop of 0.2 s within speech.
 
         score: of what was said since the last short pause, or of the last 1.6 s where that is longer; None:
         too little of it. length: how long that was, in windows (to 1). end: score of its end. prior: log-odds
-        before hearing. alone: the score without a closer look, if there was one. together: `Together.level`.
+        before hearing. alone: the score without a closer look, if there was one.
         """
         self._scores.append(None if score is None else (score, length))
         self._end = end
         if end is not None:
-            self._ends.append(end >= self._rule.end_tells)
             weight = min(1.0, length / _END_SHARE)
             self.odds = _KEEP * self.odds + weight * self._rule.slope * (end - self._rule.even)
         self.odds += (1 - _KEEP) * prior
         self.odds = max(-_MOST_ODDS, min(_MOST_ODDS, self.odds))
         if score is not None:
             self._count(score if alone is None else alone, length)
-        if together is not None:
-            self._count_across(together)
 
     def _count(self, score: float, length: float) -> None:
         """Add up how much of each window is the presenter's."""
@@ -120,20 +100,9 @@ class Turns:
         self._untold = 0 if part >= _TELLING else self._untold + 1
         if self._untold >= _LET_GO_HOPS:
             self._spoken = 0.0
-        self._spoken += _HOP_SECONDS * part
+        self._spoken += HOP_SECONDS * part
         self._falling = bool(self._parts) and part < self._parts[0] - _FALLING
         self._parts.append(part)
-
-    def _count_across(self, level: float) -> None:
-        """Add up how long the presenter has spoken, maybe across somebody else."""
-        rule = self._rule
-        self._level = level
-        part = (level - rule.nothing_of_two) / max(rule.part_of_two - rule.nothing_of_two, 1e-6)
-        part = min(max(part, 0.0), 1.0)
-        self._absent = 0 if part >= _TELLING else self._absent + 1
-        if self._absent >= _ABSENT_LOOKS:
-            self._across = 0.0
-        self._across += _HOP_SECONDS * part
 
     def _share_of(self, score: float) -> float:
         """How much of a window the presenter has, by its score."""
@@ -151,21 +120,6 @@ class Turns:
         part = self._parts[-1]
         return self._spoken + _WINDOW_SECONDS * (part * part / 2 if self._falling else part * (1 - part / 2))
 
-    def lasting(self, *, by_ends: bool) -> Seconds:
-        """How long the presenter has spoken, by what tells even while somebody else talks: by closer looks,
-        by_ends: and by the ends of windows if nearly all of the last ones say so; 0 if it is no remark.
-        """
-        count, across = sum(self._ends), self._across + _ACROSS_SECONDS
-        ends = count * _HOP_SECONDS + _END_SECONDS if by_ends and count >= _ENDS_TELLING else 0.0
-        return max(ends, across if across >= _LEAST_ACROSS else 0.0)
-
-    def _agree_across(self, end: float) -> bool:
-        """Is it a remark by closer looks of which the last is so sure that less of an end will do?"""
-        rule, level = self._rule, self._level
-        if level is None or self._across + _ACROSS_SECONDS < _LEAST_ACROSS:
-            return False
-        return end >= rule.agrees_with_two and level >= rule.sure_of_two
-
     def mean(self, hops: int = _SCORES) -> float | None:
         """The weighted mean of the last scores; None when they tell too little."""
         told = [entry for entry in list(self._scores)[-hops:] if entry is not None]
@@ -174,25 +128,21 @@ class Turns:
             return None
         return sum(score * weight for score, weight in told) / weight
 
-    def strength(self, screen: float, certain: float, *, by_ends: bool) -> float | None:
+    def strength(self, screen: float, certain: float) -> float | None:
         """As in `PresenterEvidence`; None while too little was said to tell.
 
-        screen, certain: the mean scores that are worth 1 and 2. A remark by closer looks is worth 1 too, and
-        by_ends: so are ends that hold out.
+        screen, certain: the mean scores that are worth 1 and 2.
         """
         if self._scores and self._scores[-1] is None:
             return None
-        if self._end is None:
+        if self._end is None or self._end < self._rule.agrees:  # a mean lags behind
             return 0.0
-        if self._end < self._rule.agrees:  # a mean lags behind
-            return 1.0 if self._agree_across(self._end) else 0.0
-        least = 1.0 if self.lasting(by_ends=by_ends) else 0.0
         quick, mean = self.mean(_SHORT_SCORES), self.mean()
         if mean is None:
-            return least
+            return 0.0
         best = mean if quick is None else max(mean, quick - self._rule.quick)
         if best < screen:
             strength = (best - self._rule.even) / max(screen - self._rule.even, 1e-6)
         else:
             strength = 1 + (best - screen) / max(certain - screen, 1e-6)
-        return min(max(strength, least), _MOST_STRENGTH)
+        return min(max(strength, 0.0), _MOST_STRENGTH)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.encoder import CampplusEncoder, SpeakerEncoder
 from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.hearing.remark import AnyRemark, Remark
 from voice_facilitator.hearing.vosk_models import VoskEncoder
 from voice_facilitator.models import Kind, Manifest, checked_path, load_manifest
 from voice_facilitator.resources import shipped
@@ -31,12 +32,12 @@ class Rule:
     end_nearest_weight: float = 1.7  # for the end of a window, after a round: how much it counts that ...
     end_nearest: float = 0.35  # ... it is less close to any other voice heard than this
     end_typical_weight: float = 1.0  # the same as `typical_weight`, for the end of a window
-    screen: float = 0.54  # mean score worth a quiet line, after a round in which everybody was heard
-    screen_unheard: float = 0.67  # the same without such a round
+    remark: float = 0.91  # how likely a remark of the presenter's has to be for a quiet line
+    screen: float = 0.54  # mean score worth a quiet line where no likelihood is known, after a round
+    screen_unheard: float = 0.67  # the same without a round
     certain: float = 0.79  # mean score that is next to certain
     even: float = 0.40  # score of a window's end at which presenter and other are equally likely
     agrees: float = 0.50  # score of the end that the last window must have, whatever the mean says
-    end_tells: float = 0.48  # score of an end that counts towards a remark which ends alone tell of
     whole: float = 0.75  # score of a piece in which nobody but the presenter speaks
     nothing: float = 0.15  # score of a piece that holds nothing of the presenter
     doubtful: float = 0.3  # score of a piece, or of ...
@@ -44,11 +45,6 @@ class Rule:
     doubtful_two: float = 0.2  # level of a closer look after which the next window is looked at as well
     look_every: float = 3.0  # hops between closer looks where nothing points to the presenter
     closer_less: float = 0.3  # how much less the scores of a closer look count than those of one voice
-    two_unheard: float = 0.10  # how much less the level of such a look counts without a round
-    nothing_of_two: float = 0.20  # level of a closer look that finds nothing of the presenter
-    part_of_two: float = 0.60  # level of one in which the presenter surely speaks
-    agrees_with_two: float = 0.40  # score of an end that is enough after a look as sure as `sure_of_two`
-    sure_of_two: float = 0.50  # level of such a sure look
     same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display
     slope: float = 11.0  # log-odds for each unit of score above `even`
     quick: float = 0.04  # how much more a mean of 0.8 s has to reach than one of 1.2 s
@@ -111,8 +107,9 @@ def _read_cohort(path: Path) -> tuple[Floats, NDArray[np.int64], tuple[str, ...]
 @dataclass(frozen=True, slots=True, eq=False)
 class VoiceModel:
     encoder: SpeakerEncoder
-    cohort: Cohort | None
-    rule: Rule
+    cohort: Cohort | None = None
+    rule: Rule = Rule()
+    remark: AnyRemark | None = None
 
 
 def load_voice_model(settings: HearingSettings, folder: Path | None = None) -> VoiceModel:
@@ -138,7 +135,8 @@ def load_voice_model(settings: HearingSettings, folder: Path | None = None) -> V
             exit_code=ExitCode.USAGE,
         )
     cohort = Cohort.load(shipped("models", entry.cohort)) if entry.cohort else None
-    return VoiceModel(encoder, cohort, Rule(**entry.decision))
+    remark = Remark.load(shipped("models", entry.remark)) if entry.remark else None
+    return VoiceModel(encoder, cohort, Rule(**entry.decision), remark)
 
 
 def _any_recogniser(manifest: Manifest, folder: Path | None) -> Path:

@@ -57,6 +57,7 @@ class ModelEntry(BaseModel):
     file_sha256: str = _Hash
     measured: Measured | None = None
     cohort: str = ""  # shipped file with other voices through this encoder
+    remark: str = ""  # shipped file with the weights of what is a remark of the presenter's, by this encoder
     two_voices: str = ""  # name of the model that goes with this encoder where two people speak at once
     decision: dict[str, float] = Field(default_factory=dict)  # constants that belong to this encoder
 
