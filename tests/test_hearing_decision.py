@@ -255,6 +255,17 @@ def test_a_remark_is_as_long_as_it_lasts() -> None:
     assert 4.5 < found[-1].speech_seconds < 7.5
 
 
+def test_a_remark_after_a_silence_is_a_new_one() -> None:
+    room = Room()
+    room.session()
+    room.say(3, 5)
+    room.say(0, 6)
+    room.say(None, 1.2)
+    found = [e for e in room.say(0, 3) if isinstance(e, PresenterEvidence) and e.strength >= 1]
+    assert found
+    assert found[0].speech_seconds < 2.5
+
+
 def test_what_is_looked_at_is_the_same_hop_by_hop_and_all_at_once() -> None:
     """The weights are fitted to all hops of a session at once."""
     rng = np.random.default_rng(1)
@@ -270,7 +281,7 @@ def test_what_is_looked_at_is_the_same_hop_by_hop_and_all_at_once() -> None:
     assert not pointing(last.rows)
 
 
-@pytest.mark.parametrize("damage", ["missing", "lacking", "short", "not a number"])
+@pytest.mark.parametrize("damage", ["missing", "lacking", "short", "not a number", "no scale"])
 def test_bad_weights_for_remarks(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "remark.npz"
     with np.load(shipped("models", load_manifest().default_encoder().remark)) as archive:
@@ -282,6 +293,8 @@ def test_bad_weights_for_remarks(tmp_path: Path, damage: str) -> None:
             arrays["weight"] = arrays["weight"][1:]
         case "not a number":
             arrays["mean"][3] = np.nan
+        case "no scale":
+            arrays["scale"][3] = 0
     if damage != "missing":
         np.savez(path, **arrays)
     with pytest.raises(FacilitatorError) as caught:

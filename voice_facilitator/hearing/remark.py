@@ -32,6 +32,7 @@ _SPANS = (4, 8, HOPS)  # hops of the extremes and means of scores
 _CLOSENESS_SPANS = (1, 5, HOPS)  # hops of the means of closeness
 _POINTING_HOPS = 6
 _POINTING_ABOVE = 0.2  # where no score of the last 1.2 s is, nobody asks whether it is a remark
+_MOST_ODDS = 50.0  # log-odds: with more the exponential would not be a number
 _FARTHEST = 3.0  # standard deviations: what is farther off tells no more; 2 to 6 make no difference
 
 
@@ -118,6 +119,8 @@ class Remark:
         self._mean, self._scale = checked("mean", count), checked("scale", count)
         self._weight, self._missing = checked("weight", count), checked("missing", count)
         self._bias = float(checked("bias", 1)[0])
+        if not (self._scale > 0).all():
+            raise ValueError("scale: no number may be 0 or less")
 
     def __call__(self, rows: Floats, everybody_heard: bool) -> float:
         """See `AnyRemark`."""
@@ -125,7 +128,7 @@ class Remark:
             return 0.0
         far, missing = standardised(features(rows, everybody_heard), self._mean, self._scale)
         log_odds = float(far @ self._weight + missing @ self._missing) + self._bias
-        return 1 / (1 + math.exp(-log_odds))
+        return 1 / (1 + math.exp(min(-log_odds, _MOST_ODDS)))
 
     @classmethod
     def load(cls, path: Path) -> Remark:

@@ -202,6 +202,7 @@ class WhoSpeaks:
             self._turns.pause()
         if seconds > STRETCH_SECONDS:
             self._turns.end()
+            self._remarking = None
             self._evidence(0.0, 0.0, out)
         self._show(SpeakerState.SILENCE, out)
         return out

@@ -98,7 +98,7 @@ class Policy:
     held_silence_seconds: Seconds = 8.0
     undo_seconds: Seconds = 15.0
     quiet_start_seconds: Seconds = 20.0
-    least_speech_seconds: Seconds = 1.54
+    least_speech_seconds: Seconds = 1.5
     screen_strength: float = 1.0
     screen_seconds: Seconds = 10.0
     voice_strength: float = 2.0
