@@ -3,9 +3,9 @@
     python benchmarks/make_remarks.py ../shared/speech ../shared/speech/sessions/dev ~/rooms --cache ~/frames
 
 Hears the sessions of `presenter_sessions.py` and fits a logistic regression to what the last hops told, for
-each hop of the discussion: is the presenter making a remark that is longer than a back-channel? What
-`UNTOUCHED` names is left out. Needs scikit-learn. The same sessions give the same weights, but for rounding.
-`presenter_detection.py` fits them anew without each presenter that it hears.
+each hop of the discussion in which something points to the presenter: are they making a remark that is longer
+than a back-channel? What `UNTOUCHED` names is left out. Needs scikit-learn. The same sessions give the same
+weights, but for rounding. `presenter_detection.py` fits them anew without each presenter that it hears.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # as the hearing process does
 import argparse
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +36,15 @@ from voice_facilitator.models import load_manifest
 from voice_facilitator.settings import load_settings
 
 UNTOUCHED = "Y"  # initials of sessions that nothing is fitted to
-FOLDS = 5
 # A hop is of a remark from so long after the first sound of a mid or long intrusion ...
-BEGINS_SECONDS = 1.6  # a window; earlier no reminder is wanted
+BEGINS_SECONDS = 1.6  # a window; what comes earlier is not asked
 ENDS_SECONDS = 0.3  # ... to so long after its end; then the windows hold less and less of it
-GRACE_SECONDS = 3.0  # from there to here a flag is right as well, and nothing is asked
-QUIET_SECONDS = 20.0  # at the beginning nobody is reminded
+GRACE_SECONDS = 3.0  # so long after its end a flag still counts as right; those hops are not asked
+QUIET_SECONDS = 20.0  # at the beginning nobody is reminded: others' speech there is not asked
 # How much a hop weighs: short intrusions are rare among what is no remark, and one hop is enough for a flag
-# on one; a mid intrusion has fewer hops than a long one. (5 to 20 and 2 to 6 make no difference to speak of.)
+# on one; a mid intrusion has fewer hops than a long one. (5 to 20 and 4 to 6 make no difference to speak of.)
 SHORT_WEIGHT, MID_WEIGHT = 10.0, 4.0
-RIDGE = 0.02  # inverse strength of the penalty; with 0.005 and 0.1 one in a hundred more is missed
+RIDGE = 0.01  # inverse strength of the penalty; 0.005 to 0.1 differ by one in a hundred
 RARELY_MISSING = 0.02  # share of hops: less is no feature of its own
 
 
@@ -66,7 +66,7 @@ def labels(session: Session, times: Floats) -> tuple[np.ndarray, Floats]:
 
 def fit(heard: Iterable[tuple[Session, Hops]]) -> dict[str, Floats]:
     """The weights that tell the remarks in these sessions best: what `Remark` takes."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (nothing else here needs it)
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (whoever needs `labels` alone can do without)
 
     looked_at, wanted, weight = [], [], []
     for session, hops in heard:
@@ -92,15 +92,10 @@ def fit(heard: Iterable[tuple[Session, Hops]]) -> dict[str, Floats]:
 
 
 def fits_without(heard: list[tuple[Session, Hops]]) -> dict[str, Remark]:
-    """For each presenter's name weights that none of their sessions had part in, nor those left out."""
-    presenters = sorted({session.presenter["id"] for session, _ in heard})
+    """Weights by presenter: without all sessions in which that voice is heard and without `UNTOUCHED`."""
     known = [(s, h) for s, h in heard if s.name[0] not in UNTOUCHED]
-    found = {}
-    for fold in range(FOLDS):
-        some = set(presenters[fold::FOLDS])
-        remark = Remark(fit((s, h) for s, h in known if s.presenter["id"] not in some))
-        found |= dict.fromkeys(some, remark)
-    return found
+    presenters = sorted({session.presenter["id"] for session, _ in heard})
+    return {name: Remark(fit((s, h) for s, h in known if name not in s.cast)) for name in presenters}
 
 
 def without_weights() -> VoiceModel:
@@ -129,6 +124,12 @@ def main() -> None:
     print(f"{len(heard)} sessions, {len(arrays['weight'])} features, {options.out}")
 
 
+def check_learner(parser: argparse.ArgumentParser) -> None:
+    """Now, not after minutes of work."""
+    if find_spec("sklearn") is None:
+        parser.error("the weights are fitted with scikit-learn: pip install scikit-learn")
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -137,7 +138,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("sessions", type=Path, nargs="+", help="folders of rendered sessions")
     parser.add_argument("--cache", type=Path, help="keep embeddings here, for the next run")
     parser.add_argument("--out", type=Path, default=Path("models/remark-campplus.npz"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    check_learner(parser)
+    return options
 
 
 if __name__ == "__main__":

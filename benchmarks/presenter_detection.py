@@ -7,9 +7,9 @@
 Each session is heard at its true phases, by nothing that has heard its presenter: the cohort is without the
 voices of its cast; what tells two voices at once is not the shipped network, which knows them all, but one
 that was trained by the same script without half of the voices, the presenter's among them
-(two-voices-without-*.onnx); the weights that know a remark are fitted anew without the presenter's sessions,
-and without those of the last row (`make_remarks.py`). Flags are levels of the real reminder ladder under the
-shipped settings, counted by the corpus' `score_session.py`.
+(two-voices-without-*.onnx); the weights that know a remark are fitted anew without all
+sessions in which the presenter is heard, and without those that `make_remarks.py` leaves untouched. Flags are
+levels of the real reminder ladder under the shipped settings, counted by the corpus' `score_session.py`.
 In the same run: baselines (`presenter_baselines.py`), voice groups, excerpts of real meetings, cost.
 Needs scikit-learn, `../shared/speech/requirements.txt` for GMM-UBM, matplotlib for the picture.
 """
@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from hearing_cost import SMALL_HOP_SECONDS, table
-from make_remarks import fits_without
+from make_remarks import UNTOUCHED, check_learner, fits_without
 from presenter_counts import FRAMES_HEAD, HEAD, Bench, Counts, Heard, rule
 from presenter_curves import BASE_HEAD, STRENGTHS, baseline_curves, baseline_rows, draw
 from presenter_heard import Hops, encoders_for_looks, hear
@@ -48,7 +48,7 @@ GROUPS = {
     "dev sessions": "d",
     "rendered": "ABDHLTUVWX",
     "**all these**": "dABDHLTUVWX",
-    "**rendered and heard once, at the end**": "Y",
+    "**rendered at the end, in no fit**": UNTOUCHED,
 }
 
 
@@ -160,6 +160,7 @@ def arguments() -> argparse.Namespace:
         help="measure the cost over so many hours of sound",
     )
     options = parser.parse_args()
+    check_learner(parser)
     if options.curve and find_spec("matplotlib") is None:
         parser.error("--curve needs matplotlib: pip install matplotlib")  # not after minutes of work
     return options

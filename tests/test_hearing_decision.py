@@ -20,7 +20,8 @@ from voice_facilitator.hearing.pipeline import (
     Frame,
     Hearing,
 )
-from voice_facilitator.hearing.remark import HOPS, ROW, LastHops, Remark, features, pointing
+from voice_facilitator.hearing.remark import HOPS, ROW, LastHops, Remark, features, pointing, row_of
+from voice_facilitator.hearing.scores import Score, Together
 from voice_facilitator.hearing.speaker import Piece, WhoSpeaks
 from voice_facilitator.hearing.turns import Turns
 from voice_facilitator.hearing.voice_model import Cohort, Rule, VoiceModel
@@ -80,13 +81,13 @@ class Room:
         self.voices = [self.voice() for _ in range(voices)]
         cohort = np.stack([self.around(self.voice()) for _ in range(200)])
         entry = load_manifest().default_encoder()
-        voices = VoiceModel(
+        model = VoiceModel(
             NoEncoder(),
             Cohort(cohort, np.arange(200), ()),
             Rule(**entry.decision),
             Remark.load(shipped("models", entry.remark)),
         )
-        self.hearing = Hearing(settings, voices)
+        self.hearing = Hearing(settings, model)
         self.frames = 0
         self.window: list[tuple[int, ...]] = [()] * WINDOW_CHUNKS  # who spoke in the last 1.6 s
         self.speaking = 0
@@ -234,25 +235,85 @@ def test_each_reminder_is_a_likely_remark_and_the_spoken_one_needs_a_high_mean_t
     for who, seconds in ((1, 6), (0, 0.9), (2, 5), (0, 3), (3, 4), (0, 12)):
         room.say(who, seconds)
         room.say(None, 0.5)
-    rule = Rule()
+    rule = Rule(**load_manifest().default_encoder().decision)
     reminded = [decision for decision in told if decision.strength >= 1]
     assert len(reminded) > 40
     assert all((decision.remark or 0.0) >= rule.remark for decision in reminded)
-    spoken = [decision for decision in reminded if decision.strength >= 2]
-    assert spoken
-    assert all((decision.mean or 0.0) >= rule.certain - rule.quick for decision in spoken)
-    likely = [decision for decision in told if (decision.remark or 0.0) >= rule.remark]
-    assert all(decision.speech_seconds >= LEAST_SECONDS for decision in likely)
+    assert any(decision.strength >= 2 for decision in reminded)
+    others = [decision for decision in told if decision.strength < 1]
+    assert all((decision.remark or 0.0) < rule.remark for decision in others)
 
 
-def test_a_remark_is_as_long_as_it_lasts() -> None:
-    """So that who wants longer ones left alone (`least_speech_seconds`) is understood."""
+def test_the_border_that_is_explained_is_the_one_that_counts() -> None:
+    room, told = Room(), []
+    room.hearing.explain(told.append)
+    room.session()
+    assert {decision.remark for decision in told} == {None}, "nobody asks before the discussion"
+    rule = Rule(**load_manifest().default_encoder().decision)
+    room.say(0, 3)
+    assert told[-1].screen == rule.remark
+    assert told[-1].remark is not None
+    room.hearing._speaker._remark = None
+    room.say(0, 3)
+    assert (told[-1].screen, told[-1].remark) == (rule.screen, None)
+    assert told[-1].mean is not None
+    assert (told[-1].mean >= rule.screen) == (told[-1].strength >= 1)
+
+
+def paused(room: Room) -> None:
+    room.hearing.listen(Listen(0.0, enrol=False, learn_others=False, decide=False, paused=True))
+    room.hearing.listen(DISCUSSION)
+
+
+def announced(room: Room) -> None:
+    room.hearing.gate(True)
+    room.say(None, 2)
+    room.hearing.gate(False)
+    room.say(None, 1)
+
+
+@pytest.mark.parametrize("event", [paused, announced, lambda room: room.hearing.listen(DISCUSSION)])
+def test_what_was_said_before_a_break_is_not_part_of_the_next_remark(event: Callable[[Room], None]) -> None:
     room = Room()
     room.session()
-    room.say(3, 5)
-    found = [e for e in room.say(0, 6) if isinstance(e, PresenterEvidence) and e.strength >= 1]
+    assert strongest(room.say(0, 4)) >= 1
+    event(room)
+    assert strongest(room.say(0, 0.9) + room.say(None, 0.4) + room.say(2, 3)) < 1
+    room.say(None, 1)
+    found = [e for e in room.say(0, 3) if isinstance(e, PresenterEvidence) and e.strength >= 1]
     assert found[0].speech_seconds < 2.5
-    assert 4.5 < found[-1].speech_seconds < 7.5
+
+
+def test_the_shipped_weights_know_the_order_of_what_they_look_at() -> None:
+    """A column more or less or in another place would give other likelihoods and be as good as lost."""
+    clear = Score(0.95, 0.6, 0.25, 0.25, 0.9)
+    theirs = Score(-0.5, 0.1, 0.55, 0.27, 0.0)
+    both = Together(clear, theirs, clear, theirs, 0.4, 0.5)
+    one = Together(theirs, theirs, theirs, theirs, 0.95, 0.9)
+    remark = Remark.load(shipped("models", load_manifest().default_encoder().remark))
+
+    def likely(*hops: tuple[Score, Score, Together | None]) -> float:
+        last = LastHops()
+        for told, end, two in hops:
+            last.hop(row_of(1.0, told, end, 1.0, two))
+        return remark(last.rows, True)
+
+    assert likely(*[(theirs, theirs, one)] * 13) < 0.001
+    assert likely(*[(clear, clear, None)] * 13) > 0.99
+    assert likely(*[(theirs, theirs, one)] * 2, *[(replace(clear, score=0.3), clear, both)] * 11) > 0.85
+    assert likely(*[(theirs, theirs, one)] * 9, *[(replace(clear, score=0.3), clear, both)] * 4) < 0.5
+    assert likely(*[(clear, clear, None)] * 9, *[(theirs, theirs, one)] * 4) < 0.5, "it is over"
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_a_remark_is_as_long_as_it_lasts_across_others_too(hops: int) -> None:
+    """So that who wants longer ones left alone (`least_speech_seconds`) is understood."""
+    room = Room(hops=hops)
+    room.session()
+    room.say(3, 5)
+    found = [e for e in room.say(3, 6, across=0) if isinstance(e, PresenterEvidence) and e.strength >= 1]
+    assert found[0].speech_seconds < 3
+    assert 3 < max(e.speech_seconds for e in found) < 7.5
 
 
 def test_a_remark_after_a_silence_is_a_new_one() -> None:
@@ -267,7 +328,7 @@ def test_a_remark_after_a_silence_is_a_new_one() -> None:
 
 
 def test_what_is_looked_at_is_the_same_hop_by_hop_and_all_at_once() -> None:
-    """The weights are fitted to all hops of a session at once."""
+    """So that a whole session's hops can be looked at with one call."""
     rng = np.random.default_rng(1)
     rows = rng.normal(size=(40, ROW)).astype(np.float32)
     rows[rng.random(rows.shape) < 0.3] = np.nan

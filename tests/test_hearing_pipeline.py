@@ -168,7 +168,7 @@ def test_without_a_hold_it_is_not_deaf(speech: np.ndarray) -> None:
     assert SpeakerState.UNSURE in states(hearing.feed(speech))
 
 
-def test_without_a_network_for_two_voices_nothing_is_counted_by_closer_looks() -> None:
+def test_without_a_network_for_two_voices_nobody_looks_closer() -> None:
     hearing = Hearing(SETTINGS, VoiceModel(LoudnessEncoder()))
     hearing._activity.step = lambda _chunk: True  # type: ignore[method-assign]
     frames = list(hearing._analyse(np.ones(5 * RATE, np.float32)))

@@ -32,7 +32,7 @@ _SPANS = (4, 8, HOPS)  # hops of the extremes and means of scores
 _CLOSENESS_SPANS = (1, 5, HOPS)  # hops of the means of closeness
 _POINTING_HOPS = 6
 _POINTING_ABOVE = 0.2  # where no score of the last 1.2 s is, nobody asks whether it is a remark
-_MOST_ODDS = 50.0  # log-odds: with more the exponential would not be a number
+_MOST_LOG_ODDS = 50.0  # beyond some 700 the exponential overflows
 _FARTHEST = 3.0  # standard deviations: what is farther off tells no more; 2 to 6 make no difference
 
 
@@ -43,7 +43,7 @@ def row_of(
     """What one hop told, float32 [33].
 
     speech: share of the hop. told, end: of the window and of its end, if there was one. length: of it, in
-    windows (to 1). two: of a closer look.
+    windows (to 1). two: what a closer look found, if one was taken.
     """
     row = np.full(ROW, np.nan, np.float32)
     row[8] = speech
@@ -59,7 +59,7 @@ def row_of(
 
 
 def features(rows: Floats, everybody_heard: bool) -> Floats:
-    """What the regression looks at, float32 [..., n]; NaN where nothing of the kind was heard.
+    """What the regression looks at, float32 [..., n]; NaN where nothing of the kind was heard, counts 0.
 
     rows: float32 [..., 13, 33], the newest hop first.
     """
@@ -106,7 +106,7 @@ class Remark:
 
     def __init__(self, arrays: Mapping[str, Floats]) -> None:
         """arrays: float32 `mean`, `scale`, `weight`, `missing` (weight of a feature's absence), all [n], and
-        `bias` [1]. Raises ValueError for other ones.
+        `bias` [1]. Raises KeyError or ValueError for other ones.
         """
         count = len(features(np.zeros((HOPS, ROW), np.float32), everybody_heard=False))
 
@@ -128,7 +128,7 @@ class Remark:
             return 0.0
         far, missing = standardised(features(rows, everybody_heard), self._mean, self._scale)
         log_odds = float(far @ self._weight + missing @ self._missing) + self._bias
-        return 1 / (1 + math.exp(min(-log_odds, _MOST_ODDS)))
+        return 1 / (1 + math.exp(min(-log_odds, _MOST_LOG_ODDS)))
 
     @classmethod
     def load(cls, path: Path) -> Remark:
@@ -152,13 +152,14 @@ class LastHops:
     """What the last hops told."""
 
     def __init__(self) -> None:
-        self.rows: Floats = np.full((HOPS, ROW), np.nan, np.float32)  # the newest first
+        self.rows: Floats = np.empty((HOPS, ROW), np.float32)  # the newest first
+        self.end()
 
     def hop(self, row: Floats) -> None:
         """row: see `row_of`."""
-        self.rows[1:] = self.rows[:-1].copy()
+        self.rows[1:] = self.rows[:-1]
         self.rows[0] = row
 
     def end(self) -> None:
-        """Nothing of it counts any longer."""
-        self.rows[:] = np.nan
+        """Nothing of it counts any longer: as after a silence, which the weights know."""
+        self.rows[:] = row_of(speech=0.0)

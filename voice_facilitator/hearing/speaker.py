@@ -23,7 +23,7 @@ from voice_facilitator.session.events import Enrolment, Input, Seconds, SpeakerS
 WINDOW_SECONDS = WINDOW_SAMPLES / RATE
 STRETCH_SECONDS = 0.8  # a pause longer than this ends a stretch of speech
 _UNSURE_STRENGTH = 0.5  # evidence never exceeds this while the presenter is not well known
-_LESS_THAN_A_REMARK = 0.99
+_LESS_THAN_A_REMARK = 0.99  # however near: `_evidence` must not round it to one
 _REMARK_SECONDS = 1.6  # of speech are in a remark at least: what the weights were fitted to call one
 
 _PRIOR_STORY = 4.0  # log-odds of the presenter before listening, by what the phase is for
@@ -106,9 +106,9 @@ class Decision:
     score: Score | None = None  # of the last 1.6 s, or of what was said since the last pause
     end: float | None = None  # score of the end of that
     even: float = 0.0  # score of an end at which presenter and other are equally likely
-    agrees: float = 0.0  # score of an end that a spoken reminder needs
+    agrees: float = 0.0  # score of an end that a spoken reminder needs (without weights a quiet line, too)
     remark: float | None = None  # how likely it is that the presenter is making a remark
-    screen: float = 0.0  # how likely that has to be for a quiet line, here and now
+    screen: float = 0.0  # how likely that has to be for a quiet line; without weights the mean for one
     mean: float | None = None  # running mean of the scores that a spoken reminder looks at
     certain: float = 0.0  # mean that is next to certain
     strength: float = 0.0
@@ -123,7 +123,7 @@ class WhoSpeaks:
     ) -> None:
         """repeat: how many hops of 0.2 s each window stands for, where a small computer looks less often.
 
-        Without `remark` a quiet line needs a mean score, as the spoken sentence does.
+        Without `remark` a quiet line needs a mean score, a lower one than the spoken sentence does.
         """
         self._model = model
         self._remark = remark
@@ -261,7 +261,7 @@ class WhoSpeaks:
             self.explain(
                 Decision(
                     self._speaker(), self._reason(model, told, strength), self._turns.odds, told, end_score,
-                    rule.even, rule.agrees, remark, rule.remark, self._turns.mean(), rule.certain,
+                    rule.even, rule.agrees, remark, self._screen(model), self._turns.mean(), rule.certain,
                     strength or 0.0 if self._mode.decide else 0.0, seconds,
                 )
             )  # fmt: skip
@@ -273,7 +273,10 @@ class WhoSpeaks:
         length: float = 0.0,
         two: Together | None = None,
     ) -> float | None:
-        """A hop is over: how likely it is that the presenter is making a remark; None where nobody asks."""
+        """A hop is over: how likely it is that the presenter is making a remark.
+
+        None outside the discussion, in silence, where too little was said, and without weights.
+        """
         speech = self._spoken_chunks / max(self._chunks, 1)
         self._chunks = self._spoken_chunks = 0
         model = self._model
@@ -292,11 +295,17 @@ class WhoSpeaks:
             self._remarking += self._repeat * HOP_SECONDS
         return likely
 
+    def _screen(self, model: PresenterModel) -> float:
+        """The border of a quiet line: of the likelihood, or without weights of the mean score."""
+        return self._mean_screen(model) if self._remark is None else self._rule.remark
+
+    def _mean_screen(self, model: PresenterModel) -> float:
+        return self._rule.screen if model.everybody_heard else self._rule.screen_unheard
+
     def _how_strong(self, model: PresenterModel, remark: float | None) -> float | None:
         """As in `PresenterEvidence`; None while too little was said to tell."""
         rule = self._rule
-        screen = rule.screen if model.everybody_heard else rule.screen_unheard
-        strength = self._turns.strength(screen, rule.certain)
+        strength = self._turns.strength(self._mean_screen(model), rule.certain)
         if strength is None:
             return None
         if remark is not None:

@@ -33,8 +33,10 @@ class Rule:
     end_nearest: float = 0.35  # ... it is less close to any other voice heard than this
     end_typical_weight: float = 1.0  # the same as `typical_weight`, for the end of a window
     remark: float = 0.91  # how likely a remark of the presenter's has to be for a quiet line
-    screen: float = 0.54  # mean score worth a quiet line where no likelihood is known, after a round
-    screen_unheard: float = 0.67  # the same without a round
+    # Without weights for remarks the mean score that is worth a quiet line; with them it is where a remark's
+    # strength begins to grow on its way from 1 to 2, which is `certain`. After a round:
+    screen: float = 0.54
+    screen_unheard: float = 0.67  # ... and without one
     certain: float = 0.79  # mean score that is next to certain
     even: float = 0.40  # score of a window's end at which presenter and other are equally likely
     agrees: float = 0.50  # score of the end that the last window must have, whatever the mean says
