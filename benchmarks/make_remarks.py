@@ -108,6 +108,7 @@ def without_weights() -> VoiceModel:
 
 def main() -> None:
     options = arguments()
+    check_learner()
     settings = load_settings()
     model = without_weights()
     closer = encoders_for_looks(model, options.speech)
@@ -124,10 +125,10 @@ def main() -> None:
     print(f"{len(heard)} sessions, {len(arrays['weight'])} features, {options.out}")
 
 
-def check_learner(parser: argparse.ArgumentParser) -> None:
+def check_learner() -> None:
     """Now, not after minutes of work."""
     if find_spec("sklearn") is None:
-        parser.error("the weights are fitted with scikit-learn: pip install scikit-learn")
+        raise SystemExit("The weights are fitted with scikit-learn, which is not there: pip install scikit-learn")
 
 
 def arguments() -> argparse.Namespace:
@@ -138,9 +139,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("sessions", type=Path, nargs="+", help="folders of rendered sessions")
     parser.add_argument("--cache", type=Path, help="keep embeddings here, for the next run")
     parser.add_argument("--out", type=Path, default=Path("models/remark-campplus.npz"))
-    options = parser.parse_args()
-    check_learner(parser)
-    return options
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def main() -> None:
     if not sessions:
         print("Skipped: no rendered sessions in these folders (render_dev.sh, presenter_sessions.py).")
         return
+    check_learner()
     sys.path[:0] = [str(options.speech), str(Path(__file__).parent)]
     settings = load_settings()
     model = load_voice_model(settings.hearing)
@@ -160,7 +161,6 @@ def arguments() -> argparse.Namespace:
         help="measure the cost over so many hours of sound",
     )
     options = parser.parse_args()
-    check_learner(parser)
     if options.curve and find_spec("matplotlib") is None:
         parser.error("--curve needs matplotlib: pip install matplotlib")  # not after minutes of work
     return options
