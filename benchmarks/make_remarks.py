@@ -128,7 +128,7 @@ def main() -> None:
 def check_learner() -> None:
     """Now, not after minutes of work."""
     if find_spec("sklearn") is None:
-        raise SystemExit("The weights are fitted with scikit-learn, which is not there: pip install scikit-learn")
+        raise SystemExit("scikit-learn, which fits the weights, is not there: pip install scikit-learn")
 
 
 def arguments() -> argparse.Namespace:
