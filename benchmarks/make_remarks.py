@@ -35,6 +35,7 @@ from voice_facilitator.hearing.voice_model import Cohort, Rule, VoiceModel
 from voice_facilitator.models import load_manifest
 from voice_facilitator.settings import load_settings
 
+LEAST_SESSIONS = 90  # to fit to: with the ten dev sessions alone 23 of 35 mid intrusions were noticed, not 32
 UNTOUCHED = "Y"  # initials of sessions that nothing is fitted to
 # A hop is of a remark from so long after the first sound of a mid or long intrusion ...
 BEGINS_SECONDS = 1.6  # a window; what comes earlier is not asked
@@ -91,11 +92,19 @@ def fit(heard: Iterable[tuple[Session, Hops]]) -> dict[str, Floats]:
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
 
-def fits_without(heard: list[tuple[Session, Hops]]) -> dict[str, Remark]:
-    """Weights by presenter: without all sessions in which that voice is heard and without `UNTOUCHED`."""
+def fits_without(heard: list[tuple[Session, Hops]]) -> dict[str, Remark] | None:
+    """Weights by presenter: without all sessions in which that voice is heard and without `UNTOUCHED`.
+
+    None where too few sessions would be left.
+    """
     known = [(s, h) for s, h in heard if s.name[0] not in UNTOUCHED]
-    presenters = sorted({session.presenter["id"] for session, _ in heard})
-    return {name: Remark(fit((s, h) for s, h in known if name not in s.cast)) for name in presenters}
+    found = {}
+    for name in sorted({session.presenter["id"] for session, _ in heard}):
+        some = [(s, h) for s, h in known if name not in s.cast]
+        if len(some) < LEAST_SESSIONS:
+            return None
+        found[name] = Remark(fit(some))
+    return found
 
 
 def without_weights() -> VoiceModel:

@@ -94,9 +94,11 @@ def main() -> None:
         recording = replace(model, remark=looked_at[-1][1])
         hear(session, analysed[session.name], recording, settings, HOP_CHUNKS)
     remarks = fits_without(looked_at)
+    if remarks is None:
+        print("Too few sessions to fit the weights of remarks anew: the shipped ones are used.\n")
 
     def heard_with(changed: Settings, hop: int) -> list[Heard]:
-        models = [replace(model, remark=remarks[s.presenter["id"]]) for s in sessions]
+        models = [replace(model, remark=remarks[s.presenter["id"]]) if remarks else model for s in sessions]
         return [hear(s, analysed[s.name], m, changed, hop) for s, m in zip(sessions, models, strict=True)]
 
     heard = heard_with(settings, HOP_CHUNKS)
