@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,18 +36,30 @@ def load_network(path: Path, voices: int = 1) -> Network:
 
     Raises FacilitatorError `model-missing` or `model-damaged`.
     """
-    if not path.is_file():
-        raise FacilitatorError(
-            "model-missing", f"The voice encoder {path.name} is not there.",
-            "Install the program again.", exit_code=ExitCode.NO_MODEL,
-        )  # fmt: skip
-    try:
+    with reading(f"The voice encoder {path.name}"):
+        if not path.is_file():
+            raise FileNotFoundError(path)  # onnxruntime has a kind of its own
         return OnnxNetwork(path, voices)
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """What goes wrong in it becomes a FacilitatorError, `model-missing` or `model-damaged`.
+
+    what: the file in the user's words, as the beginning of a sentence.
+    """
+    try:
+        yield
     except FacilitatorError:
         raise
+    except FileNotFoundError as error:
+        raise FacilitatorError(
+            "model-missing", f"{what} is not there.",
+            "Install the program again.", exit_code=ExitCode.NO_MODEL,
+        ) from error  # fmt: skip
     except Exception as error:  # damaged files raise half a dozen kinds
         raise FacilitatorError(
-            "model-damaged", f"The voice encoder {path.name} cannot be read.",
+            "model-damaged", f"{what} cannot be read.",
             "Install the program again.", exit_code=ExitCode.NO_MODEL,
         ) from error  # fmt: skip
 

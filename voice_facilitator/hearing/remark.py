@@ -15,8 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.hearing.networks import Floats, reading
 from voice_facilitator.hearing.scores import Score, Together
 
 HOPS = 13  # that are looked back on: 2.5 s
@@ -133,19 +132,8 @@ class Remark:
     @classmethod
     def load(cls, path: Path) -> Remark:
         """Read the weights. Raises FacilitatorError `model-missing` or `model-damaged`."""
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return cls(archive)
-        except FileNotFoundError as error:
-            raise FacilitatorError(
-                "model-missing", f"The weights {path.name} are not there.", "Install the program again.",
-                exit_code=ExitCode.NO_MODEL,
-            ) from error  # fmt: skip
-        except Exception as error:  # np.load raises half a dozen kinds on damaged files
-            raise FacilitatorError(
-                "model-damaged", f"The weights {path.name} cannot be read.", "Install the program again.",
-                exit_code=ExitCode.NO_MODEL,
-            ) from error  # fmt: skip
+        with reading(f"The file of weights {path.name}"), np.load(path, allow_pickle=False) as archive:
+            return cls(archive)
 
 
 class LastHops:

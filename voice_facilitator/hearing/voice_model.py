@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.encoder import CampplusEncoder, SpeakerEncoder
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.hearing.networks import Floats, reading
 from voice_facilitator.hearing.remark import AnyRemark, Remark
 from voice_facilitator.hearing.vosk_models import VoskEncoder
 from voice_facilitator.models import Kind, Manifest, checked_path, load_manifest
@@ -80,18 +80,8 @@ class Cohort:
 
         Raises FacilitatorError `model-missing` or `model-damaged`.
         """
-        try:
+        with reading(f"The cohort {path.name}"):
             embeddings, voice, names = _read_cohort(path)
-        except FileNotFoundError as error:
-            raise FacilitatorError(
-                "model-missing", f"The cohort {path.name} is not there.", "Install the program again.",
-                exit_code=ExitCode.NO_MODEL,
-            ) from error  # fmt: skip
-        except Exception as error:  # np.load raises half a dozen kinds on damaged files
-            raise FacilitatorError(
-                "model-damaged", f"The cohort {path.name} cannot be read.", "Install the program again.",
-                exit_code=ExitCode.NO_MODEL,
-            ) from error  # fmt: skip
         length = np.linalg.norm(embeddings, axis=1, keepdims=True)
         return cls(embeddings / np.maximum(length, 1e-9), voice, names)
 
