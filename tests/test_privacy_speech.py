@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -18,17 +20,18 @@ from tests import privacy_scan
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.settings import load_settings
 from voice_facilitator.speaking import engine
-from voice_facilitator.speaking.engine import Pyttsx3Engine
+from voice_facilitator.speaking.engine import MAX_TEXT, Pyttsx3Engine
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name is Linux")
 
-LONG = "Would the presenter please move a little back, and only listen from now on. " * 8
+# As long as a sentence may be: the engine is at work for some 0.4 s, and a busy machine makes it longer.
+LONG = ("Would the presenter please move a little back, and only listen from now on. " * 27)[:MAX_TEXT]
 LIMIT = 40.0  # seconds; generous, for a busy machine
 # Renders one long sentence, as the speaking process does.
 _RENDERS = """
 import sys
 from voice_facilitator.settings import load_settings
-from voice_facilitator.speaking.engine import Pyttsx3Engine
+from voice_facilitator.speaking.engine import MAX_TEXT, Pyttsx3Engine
 Pyttsx3Engine(load_settings().speaking).render(sys.argv[1])
 """
 
@@ -43,35 +46,47 @@ def whole() -> engine.Speech:
 
 
 @pytest.fixture
-def killed(whole: engine.Speech, tmp_path: Path) -> Iterator[tuple[bytes, set[Path]]]:
-    """What the engine had written when everything was killed in mid-sentence, and the files there were."""
+def at_work(whole: engine.Speech, tmp_path: Path) -> Iterator[AtWork]:
+    """A process like the speaking one, in the middle of the sentence."""
     for name in ("home", "tmp"):
         (tmp_path / name).mkdir()
     environment = os.environ | {"TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path / "home")}
     before = _files(tmp_path)
     process = subprocess.Popen([sys.executable, "-c", _RENDERS, LONG], env=environment, cwd=tmp_path)
-    written = b""
+    until, memory = time.monotonic() + LIMIT, None
     try:
-        until = time.monotonic() + LIMIT
-        while len(written) < 20_000 and process.poll() is None and time.monotonic() < until:
+        while memory is None and process.poll() is None and time.monotonic() < until:
             time.sleep(0.002)
-            for pid in privacy_scan.family(process.pid):
-                written = max(written, _in_memory(pid), key=len)
+            memory = next(filter(None, map(_memory_file, privacy_scan.family(process.pid))), None)
+        assert memory is not None, "the test must see it at work"
+        with memory:
+            yield AtWork(process, memory, before)
     finally:
-        for pid in reversed(privacy_scan.family(process.pid)):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-    yield written, _files(tmp_path) - before
+        _kill(process)
 
 
-def _in_memory(pid: int) -> bytes:
-    """What the renderer's memory file holds now."""
+@dataclass(frozen=True)
+class AtWork:
+    """memory: what the renderer writes to; it stays readable here when the renderer is gone."""
+
+    process: subprocess.Popen[bytes]
+    memory: BinaryIO
+    files_before: set[Path]
+
+
+def _memory_file(pid: int) -> BinaryIO | None:
     with contextlib.suppress(OSError):
         for handle in Path(f"/proc/{pid}/fd").iterdir():
             if str(handle.readlink()).startswith("/memfd:sentence"):
-                return handle.read_bytes()
-    return b""
+                return handle.open("rb")
+    return None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    for pid in reversed(privacy_scan.family(process.pid)):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 def _files(folder: Path) -> set[Path]:
@@ -84,12 +99,18 @@ def _files(folder: Path) -> set[Path]:
     }
 
 
-def test_killed_in_mid_sentence_it_leaves_no_file_and_held_only_our_announcement(
-    whole: engine.Speech, killed: tuple[bytes, set[Path]]
+def test_killed_in_mid_sentence_it_leaves_no_file(at_work: AtWork, tmp_path: Path) -> None:
+    _kill(at_work.process)
+    assert at_work.process.returncode == -signal.SIGKILL, "it had not ended by itself"
+    assert _files(tmp_path) - at_work.files_before == set()
+
+
+def test_all_that_it_writes_is_our_announcement_and_into_memory(
+    whole: engine.Speech, at_work: AtWork, tmp_path: Path
 ) -> None:
-    written, left = killed
-    assert left == set()
-    assert len(written) >= 20_000, "the test must have seen it at work"
+    assert at_work.process.wait(LIMIT) == 0
+    assert _files(tmp_path) - at_work.files_before == set()
+    written = at_work.memory.read()
     assert written[:4] == b"RIFF"
     sound = np.frombuffer(written[44 : len(written) // 2 * 2], np.int16).astype(np.float64)
     piece = sound[np.flatnonzero(np.abs(sound) > 100)[0] :][:4_000]
