@@ -29,8 +29,8 @@ from session_frames import Analysed, Session, sessions_in
 
 from voice_facilitator.hearing.encoder import CampplusEncoder
 from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.pipeline import HOP_CHUNKS
 from voice_facilitator.hearing.remark import Remark, standardised
+from voice_facilitator.hearing.turns import HOP_CHUNKS
 from voice_facilitator.hearing.voice_model import Cohort, Rule, VoiceModel
 from voice_facilitator.models import load_manifest
 from voice_facilitator.settings import load_settings

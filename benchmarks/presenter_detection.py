@@ -40,7 +40,7 @@ from presenter_heard import Hops, encoders_for_looks, hear
 from real_meetings import meetings
 from session_frames import Analysed, sessions_in
 
-from voice_facilitator.hearing.pipeline import HOP_CHUNKS
+from voice_facilitator.hearing.turns import HOP_CHUNKS
 from voice_facilitator.hearing.voice_model import load_voice_model
 from voice_facilitator.settings import Settings, load_settings
 

@@ -5,8 +5,8 @@
 Needs the requirements of `../shared/speech`. Renders what is not there yet; the same arguments give the same
 bytes. Casts: `held` takes only the seven voices of LibriSpeech test-other and LJ Speech; `a` and `b` share
 out all 330 voices. Each line is a session: name, cast, seed, presenter, the rest. A, B, H and L came first;
-D and T add two for each voice with enough speech to present, the others one for some. Y was rendered and
-heard once, when everything else stood.
+D and T add two for each voice with enough speech to present, the others one for some. Y was rendered
+when everything else stood, and nothing is fitted to it.
 """
 
 from __future__ import annotations

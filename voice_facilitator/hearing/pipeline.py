@@ -18,6 +18,7 @@ from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.presenter import PresenterModel
 from voice_facilitator.hearing.speaker import Decision, Heard, Piece, WhoSpeaks
+from voice_facilitator.hearing.turns import HOP_CHUNKS, HOP_SECONDS
 from voice_facilitator.hearing.voice_model import Rule, VoiceModel
 from voice_facilitator.privacy.memory import move, private_zeros
 from voice_facilitator.session import events
@@ -25,8 +26,6 @@ from voice_facilitator.session.events import Input, Seconds
 from voice_facilitator.settings import HearingSettings
 
 WINDOW_CHUNKS = WINDOW_SAMPLES // CHUNK  # 50
-HOP_CHUNKS = 6  # windows end every 0.192 s
-HOP_SECONDS = HOP_CHUNKS * CHUNK_SECONDS
 _BATCH_CHUNKS = 32 * HOP_CHUNKS  # analysed at once: bounds the memory
 _LEAST_SPEECH = 0.7  # share of a full window that must be speech
 _SHORTEST_CHUNKS = 12  # 0.38 s: with less, a voice cannot be told at all

@@ -10,6 +10,7 @@ docs/presenter-detection.md tells the method and where each constant comes from.
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 
@@ -145,8 +146,8 @@ class PresenterModel:
 
     def score_two(self, voices: Floats) -> Together:
         """Whose the two voices of a window may be. voices: float32 [2, 2, dim] of `two_voices`."""
-        other, best = sorted((self.score(row) for row in voices[0]), key=_by_score)
-        other_end, best_end = sorted((self.score_end(row) for row in voices[1]), key=_by_score)
+        other, best = sorted((self.score(row) for row in voices[0]), key=attrgetter("score"))
+        other_end, best_end = sorted((self.score_end(row) for row in voices[1]), key=attrgetter("score"))
         alike, alike_end = (float(first @ second) for first, second in voices)
         return Together(best, other, best_end, other_end, alike, alike_end)
 
@@ -176,7 +177,3 @@ class PresenterModel:
         self._pool.forget()
         self._in_round = 0
         self.everybody_heard = False
-
-
-def _by_score(score: Score) -> float:
-    return score.score

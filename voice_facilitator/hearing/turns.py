@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 
+from voice_facilitator.hearing.activity import CHUNK_SECONDS
 from voice_facilitator.hearing.voice_model import Rule
 from voice_facilitator.session.events import Seconds
 
+HOP_CHUNKS = 6  # windows end every 0.192 s
+HOP_SECONDS = HOP_CHUNKS * CHUNK_SECONDS
 _SCORES = 6  # hops in the running mean: 1.2 s
 _SHORT_SCORES = 4  # hops in the quicker one, which has to reach higher
 _LEAST_WEIGHT = 1.5  # full windows' worth in a mean
-HOP_SECONDS = 0.192  # six chunks of 32 ms
 _WINDOW_SECONDS = 1.6
 _END_SHARE = 0.5  # of a window: the longer of the two parts that its end is made of
 _TELLING = 0.3  # share of a window that the presenter must have for a remark to go on
