@@ -24,7 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: two thread
 import numpy as np
 
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder
-from voice_facilitator.models import load_manifest
+from voice_facilitator.models import file_hash, load_manifest
 
 ROOMS = 24
 LISTS = ("dev.json", "more_voices.json")
@@ -56,6 +56,7 @@ def main() -> None:
         "names": np.array(names),
     }
     options.out.write_bytes(npz_bytes(arrays))
+    print(f"cohort_sha256 in models/manifest.toml: {file_hash(options.out)}")
     size = options.out.stat().st_size / 1e6
     print(f"{len(names)} voices, {len(voices)} windows, {size:.2f} MB in {options.out}")
 

@@ -32,7 +32,7 @@ from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.remark import Remark, standardised
 from voice_facilitator.hearing.turns import HOP_CHUNKS
 from voice_facilitator.hearing.voice_model import Cohort, Rule, VoiceModel
-from voice_facilitator.models import load_manifest
+from voice_facilitator.models import file_hash, load_manifest
 from voice_facilitator.settings import load_settings
 
 LEAST_SESSIONS = 90  # to fit to: with the ten dev sessions alone 23 of 35 mid intrusions were noticed, not 32
@@ -131,6 +131,7 @@ def main() -> None:
         heard.append((session, hops))
     arrays = fit(heard)
     options.out.write_bytes(npz_bytes(arrays))
+    print(f"remark_sha256 in models/manifest.toml: {file_hash(options.out)}")
     print(f"{len(heard)} sessions, {len(arrays['weight'])} features, {options.out}")
 
 

@@ -144,6 +144,27 @@ def test_a_bad_audio_file_gives_3(tmp_path: Path, content: bytes | None, code: s
     assert "Traceback" not in result.stderr
 
 
+def test_the_event_log_overwrites_nothing_but_an_event_log(tmp_path: Path) -> None:
+    demo_room.needs_encoder()
+    room, log = tmp_path / "room.wav", tmp_path / "events.jsonl"
+    soundfile.write(room, np.zeros(16_000), 16_000)
+    script = tmp_path / "script.jsonl"
+    script.write_text('{"t": 0.5, "do": "next"}\n')
+    for file in (room, script):
+        before = file.read_bytes()
+        result = call("replay", str(room), "--script", str(script), "--events", str(file))
+        assert (result.returncode, "events-file" in result.stderr) == (3, True), result.stderr
+        assert file.read_bytes() == before
+    arguments = ("replay", str(room), "--script", str(script), "--events", str(log))
+    assert call(*arguments).returncode == 0
+    first = log.read_bytes()
+    assert first
+    for older in (first, first[:20], b"\0\0"):  # the last two as a power cut may leave them
+        log.write_bytes(older)
+        assert call(*arguments).returncode == 0, "an older log may go"
+        assert log.read_bytes() == first
+
+
 def test_samples_that_are_not_numbers_give_3(tmp_path: Path) -> None:
     demo_room.needs_encoder()
     samples = np.full(16_000, np.nan, np.float32)
@@ -210,6 +231,10 @@ def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     (tmp_path / "models" / "campplus.onnx").write_bytes(b"not a model")
     damaged = replay()
     assert (damaged.returncode, "model-damaged" in damaged.stderr) == (5, True), damaged.stderr
+    (tmp_path / "models" / "manifest.toml").write_text('[[model]]\nname = "campplus')
+    manifest = replay()
+    assert (manifest.returncode, "list of models is damaged" in manifest.stderr) == (5, True), manifest.stderr
+    assert "install it again" in manifest.stderr
 
 
 def test_errors_can_be_had_as_json() -> None:
@@ -225,6 +250,19 @@ def test_doctor_names_what_is_missing() -> None:
     assert findings["microphone"]["hint"]
     assert findings["settings"]["health"] == "good"
     assert result.returncode == 1
+
+
+def test_doctor_goes_on_after_a_mistake_in_the_settings_and_tries_the_voice_model(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[hearing]\nhop = 1\n")
+    findings = {f["what"]: f for f in json.loads(call("doctor", "--json", "--settings", str(file)).stdout)}
+    assert findings["settings"]["health"] == "bad"
+    assert "defaults" in findings["settings"]["hint"]
+    assert findings["voices"]["health"] == "good"
+    file.write_text('[hearing]\nvoice_model = "campluss"\n')
+    findings = {f["what"]: f for f in json.loads(call("doctor", "--json", "--settings", str(file)).stdout)}
+    assert findings["voices"]["health"] == "bad"
+    assert 'Did you mean "campplus"?' in findings["voices"]["hint"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such terminal")

@@ -14,6 +14,7 @@ from tests.spoken import quiet, room, say
 from voice_facilitator import phrases
 from voice_facilitator.app.practise import Attempt, practise
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.hearing import command_engines
 from voice_facilitator.hearing.activity import CHUNK, VoiceActivity
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_listener
 from voice_facilitator.hearing.commands import CommandListener
@@ -21,7 +22,7 @@ from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.process import Array, HearingProcess
 from voice_facilitator.hearing.source import ArraySource
 from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine
-from voice_facilitator.models import load_manifest
+from voice_facilitator.models import INSTALL_AGAIN, ModelEntry, State, load_manifest, manifest
 from voice_facilitator.session.events import VOICE, Action, Input, NotUnderstood, Request
 from voice_facilitator.settings import load_settings
 
@@ -180,6 +181,18 @@ def test_a_file_cut_in_half_is_a_message_and_no_crash(copy: Path, file: str) -> 
     assert caught.value.exit_code is ExitCode.NO_MODEL
     assert "another engine" in caught.value.hint
     assert "models fetch" not in caught.value.hint, "there is nothing to fetch for a folder of one's own"
+
+
+def test_where_the_only_model_is_damaged_nothing_else_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def state(entry: ModelEntry, *_: object) -> State:
+        return State.DAMAGED if entry.is_shipped else State.MISSING
+
+    for module in (command_engines, manifest):
+        monkeypatch.setattr(module, "state_of", state)
+    with pytest.raises(FacilitatorError) as caught:
+        choose(CommandSetup(SETTINGS.commands, "en"))
+    assert caught.value.code == "model-damaged"
+    assert caught.value.hint == INSTALL_AGAIN
 
 
 @pytest.mark.parametrize("file", ["am/final.mdl", "graph/HCLr.fst", "graph/Gr.fst", "conf/mfcc.conf"])

@@ -149,6 +149,20 @@ def test_changed_files_are_noticed(server: Server, tmp_path: Path) -> None:
     assert caught.value.code == "model-damaged"
 
 
+def test_what_belongs_to_a_shipped_model_is_checked_with_it() -> None:
+    whole = load_manifest().default_encoder()
+    assert len(whole.parts) == 2
+    assert state_of(whole) is State.GOOD
+    changed = whole.model_copy(update={"remark_sha256": "0" * 64})
+    assert state_of(changed) is State.DAMAGED
+    with pytest.raises(FacilitatorError, match=r"campplus .* is damaged") as caught:
+        models.checked_path(changed)
+    assert caught.value.hint == models.INSTALL_AGAIN
+    assert state_of(whole.model_copy(update={"cohort": "gone.npz"})) is State.MISSING
+    with pytest.raises(ValueError, match="needs its sha256"):
+        ModelEntry(**(whole.model_dump() | {"cohort_sha256": ""}))
+
+
 def test_not_there(server: Server, tmp_path: Path) -> None:
     with pytest.raises(FacilitatorError) as caught:
         fetch(entry(server, url=server.url + ".gz"), folder=tmp_path)

@@ -196,7 +196,8 @@ def test_mistakes_in_a_file_built_on_another(tmp_path: Path) -> None:
 omit = ["quest"]
 titel = "x"
 [change.storry]
-minutes = 3
+minuts = 3
+minutes = "eight"
 [change.story]
 minuts = 4
 minutes = "long"
@@ -205,8 +206,10 @@ minutes = "long"
         'mine.toml, line 2: balint-45 has no phase "quest". Did you mean "questions"?',
         'mine.toml, line 3: "titel" is not known here. Did you mean "title"?',
         'mine.toml, line 4: balint-45 has no phase "storry". Did you mean "story"?',
-        'mine.toml, line 7: "minuts" is not known here. Did you mean "minutes"?',
-        'mine.toml, line 8: minutes must be a number (it is "long").',
+        'mine.toml, line 5: "minuts" is not known here. Did you mean "minutes"?',
+        'mine.toml, line 6: minutes must be a number (it is "eight").',
+        'mine.toml, line 8: "minuts" is not known here. Did you mean "minutes"?',
+        'mine.toml, line 9: minutes must be a number (it is "long").',
     ]
 
 

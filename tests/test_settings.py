@@ -93,8 +93,15 @@ def test_a_missing_file_is_told_plainly(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
-    with pytest.raises(FacilitatorError):
+    with pytest.raises(FacilitatorError, match="is a folder") as caught:
         load_settings(tmp_path)
+    assert caught.value.hint == "Name a file in it."
+
+
+def test_a_setting_above_all_tables_is_told_where_it_belongs(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "hop_seconds = 0.4\nlanguage = 'de'\n")[0] == (
+        'settings.toml, line 1: "hop_seconds" is not known here. It belongs under [hearing].'
+    )
 
 
 DEFAULTS = tomllib.loads(shipped("config", "settings.toml").read_text(encoding="utf-8"))

@@ -76,6 +76,8 @@ def read_text(path: Path, code: str) -> str:
         return FacilitatorError(code, message, hint, exit_code=ExitCode.BAD_FILE)
 
     try:
+        if path.is_dir():
+            raise wrong(f"{path} is a folder.", "Name a file in it.")
         if path.is_file() and path.stat().st_size > _MAX_FILE_BYTES:
             raise wrong(f"{path} is far too large for such a file.", "Is this the right file?")
         return path.read_text(encoding="utf-8")
@@ -226,7 +228,7 @@ def _mistake(detail: ErrorDetails, model: type[BaseModel]) -> Found:
     match detail["type"]:
         case "extra_forbidden":
             word = str(location[-1])
-            hint = did_you_mean(word, _known_keys(model, location[:-1]))
+            hint = _belongs_under(model, location) or did_you_mean(word, _known_keys(model, location[:-1]))
             return location, f'"{word}" is not known here.', hint
         case "missing":
             return location, f'"{location[-1]}" is missing.', ""
@@ -239,6 +241,14 @@ def _mistake(detail: ErrorDetails, model: type[BaseModel]) -> Found:
                 return location, f"{name} {plain.format(**detail.get('ctx', {}))}{shown}.", ""
             message = detail["msg"].removeprefix("Value error, ").rstrip(".")
             return location, f"{name}: {message[:1].lower()}{message[1:]}{shown}.", ""
+
+
+def _belongs_under(model: type[BaseModel], location: Location) -> str:
+    """The hint for a key that stands above all tables and is known in one of them."""
+    if len(location) != 1:
+        return ""
+    tables = [table for table in _known_keys(model, ()) if location[0] in _known_keys(model, (table,))]
+    return f"It belongs under [{tables[0]}]." if len(tables) == 1 else ""
 
 
 def _known_keys(model: type[BaseModel], location: Location) -> list[str]:

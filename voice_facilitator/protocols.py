@@ -111,15 +111,7 @@ def _build_on(data: dict[str, Any], path: Path, text: str, above: tuple[str, ...
     for name in omit:
         if name not in phase_names:
             wrong(("omit",), f'{base} has no phase "{name}".', did_you_mean(str(name), phase_names))
-    for name, values in change.items():
-        place: tuple[int | str, ...] = ("change", name)
-        if name not in phase_names:
-            wrong(place, f'{base} has no phase "{name}".', did_you_mean(name, phase_names))
-        elif not isinstance(values, dict):
-            wrong(place, f"change.{name} must be a table with settings of its own.")
-        else:
-            mistakes += _wrong_values(name, values, phases[phase_names.index(name)], lines)
-            phases[phase_names.index(name)].update(values)
+    mistakes += _change(phases, change, base, lines)
     mistakes += [
         Mistake(lines.get((key,)), f'"{key}" is not known here.', did_you_mean(key, list(_known_top())))
         for key in data
@@ -131,18 +123,50 @@ def _build_on(data: dict[str, Any], path: Path, text: str, above: tuple[str, ...
     return {**merged, **data}
 
 
+def _change(
+    phases: list[dict[str, Any]], change: dict[str, Any], base: str, lines: dict[Location, int]
+) -> list[Mistake]:
+    """Lay each `[change.NAME]` table over its phase; what is wrong with it."""
+    by_name = {phase["name"]: phase for phase in phases}
+    mistakes: list[Mistake] = []
+    for name, values in change.items():
+        line = lines.get(("change", name))
+        if name not in by_name:
+            hint = did_you_mean(name, list(by_name))
+            mistakes.append(Mistake(line, f'{base} has no phase "{name}".', hint))
+        if not isinstance(values, dict):
+            message = f"change.{name} must be a table with settings of its own."
+            mistakes.append(Mistake(line, message))
+            continue
+        # Of a phase that there is not, the single values can be looked at all the same.
+        phase = by_name.get(name, phases[0])
+        mistakes += _wrong_values(name, values, phase, lines, singly=name not in by_name)
+        if name in by_name:
+            phase.update(values)
+    return mistakes
+
+
 def _known_top() -> tuple[str, ...]:
     return ("based_on", "omit", "change", *(key for key in ProtocolFile.model_fields if key != "phase"))
 
 
 def _wrong_values(
-    name: str, values: dict[str, Any], base: dict[str, Any], lines: dict[checked_toml.Location, int]
+    name: str,
+    values: dict[str, Any],
+    base: dict[str, Any],
+    lines: dict[checked_toml.Location, int],
+    *,
+    singly: bool = False,
 ) -> list[Mistake]:
-    """The mistakes in one `[change.NAME]` table, found by checking the changed phase."""
+    """The mistakes in one `[change.NAME]` table, found by checking the changed phase.
+
+    singly: not how the values go together.
+    """
     found = checked_toml.mistakes_in({**base, **values}, PhaseFile)
     return [
         Mistake(lines.get(("change", name, *place), lines.get(("change", name))), message, hint)
         for place, message, hint in found
+        if place or not singly
     ]
 
 

@@ -10,6 +10,8 @@ from voice_facilitator import checked_toml
 from voice_facilitator.resources import shipped, user_settings_file
 from voice_facilitator.session.events import Action
 
+_CODE = "settings"
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -74,22 +76,27 @@ class Settings(Section):
     speaking: SpeakingSettings
 
 
+def load_defaults() -> Settings:
+    """The shipped settings. Raises FacilitatorError where their file is damaged."""
+    text = checked_toml.read_text(shipped("config", "settings.toml"), _CODE)
+    return checked_toml.parse(text, Settings, _CODE, "settings.toml")
+
+
 def load_settings(path: Path | None = None) -> Settings:
     """The shipped defaults, with the user's own file laid over them.
 
     `path`: the user's file; by default the one in the user's configuration folder, if there is one.
     Raises FacilitatorError or checked_toml.FileMistakes.
     """
-    code = "settings"
-    defaults = checked_toml.read_text(shipped("config", "settings.toml"), code)
+    defaults = load_defaults()
     own = path or (user_settings_file() if user_settings_file().is_file() else None)
     if own is None:
-        return checked_toml.parse(defaults, Settings, code, "settings.toml")
-    text = checked_toml.read_text(own, code)
-    merged = checked_toml.parse_toml(defaults, code, "settings.toml")
-    for section, values in checked_toml.parse_toml(text, code, str(own)).items():
+        return defaults
+    text = checked_toml.read_text(own, _CODE)
+    merged = defaults.model_dump(mode="json")
+    for section, values in checked_toml.parse_toml(text, _CODE, str(own)).items():
         if isinstance(values, dict) and isinstance(merged.get(section), dict):
             merged[section] = merged[section] | values
         else:
             merged[section] = values
-    return checked_toml.check(merged, text, Settings, code, str(own))
+    return checked_toml.check(merged, text, Settings, _CODE, str(own))

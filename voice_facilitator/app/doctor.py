@@ -16,6 +16,7 @@ from voice_facilitator.app import faultlog
 from voice_facilitator.app.setting_up import speaking_in
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_engine, load_phrases
+from voice_facilitator.hearing.voice_model import load_voice_model
 from voice_facilitator.resources import user_settings_file
 from voice_facilitator.settings import Settings
 from voice_facilitator.speaking import listing
@@ -55,8 +56,6 @@ def examine(settings_file: Path | None = None, protocol: str | None = None) -> I
     )  # fmt: skip
     chosen, finding = _settings(settings_file)
     yield finding
-    if chosen is None:
-        return
     name = protocol or chosen.session.protocol
     language = chosen.speaking.language
     try:
@@ -69,6 +68,7 @@ def examine(settings_file: Path | None = None, protocol: str | None = None) -> I
     yield _microphone(chosen)
     yield _speaker(chosen)
     yield _speech(chosen, language)
+    yield _voices(chosen)
     yield _commands(chosen, language)
     yield from _models()
     if (last := _last_session_of(faultlog.read())) is not None:
@@ -100,11 +100,11 @@ def _last_session_of(log: list[dict[str, Any]]) -> Finding | None:
     return Finding("last session", Health.GOOD if well else Health.NOTE, text, hint)
 
 
-def _settings(file: Path | None) -> tuple[Settings | None, Finding]:
+def _settings(file: Path | None) -> tuple[Settings, Finding]:
     try:
         chosen = settings.load_settings(file)
     except FacilitatorError as error:
-        return None, _bad("settings", error)
+        return settings.load_defaults(), _bad("settings", error, "What follows is with the defaults.")
     own = file or user_settings_file()
     if own.is_file():
         return chosen, Finding("settings", Health.GOOD, f"yours, from {own}", reported="the user's own")
@@ -142,6 +142,13 @@ def _commands(chosen: Settings, language: str) -> Finding:
     never = sorted(engine.unknown_words(phrases))
     hint = f"It cannot hear: {', '.join(never)}." if never else ""
     return Finding("spoken commands", Health.GOOD, text, hint)
+
+
+def _voices(chosen: Settings) -> Finding:
+    def loads() -> str:
+        return f"told apart by {load_voice_model(chosen.hearing).encoder.name}"
+
+    return _checked("voices", loads, _TIMER_ONLY_HINT)
 
 
 def _device(device: soundcard.Device) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 from voice_facilitator.hearing.speaker import Decision
@@ -42,6 +43,22 @@ def entry(t: Seconds, item: ev.Input | ev.Effect) -> dict[str, Any] | None:
         return None
     name, fields = found
     return {"t": round(t, 3), "event": name, **fields(item)}
+
+
+_LONGEST_LINE = 10_000  # bytes; a recording may have no end of line at all
+
+
+def is_other_file(path: Path) -> bool:
+    """Whether something else than an event log lies there, which must not be overwritten. Raises OSError."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST_LINE).strip(b"\0\r\n")  # zeros are what a power cut may leave
+    try:
+        first = json.loads(line)
+    except (ValueError, RecursionError):
+        return line != b"" and not line.startswith(b'{"t": ')  # a log may be cut off
+    return not (isinstance(first, dict) and {"t", "event"} <= first.keys())
 
 
 class EventLog:

@@ -87,7 +87,7 @@ def settings_with(file: Path | None, *, microphone: str | None = None, speaker: 
 @contextlib.contextmanager
 def event_log(path: Path | None) -> Iterator[list[Any]]:
     """The sinks that write the event log: none, one to a file, or one to stdout."""
-    from voice_facilitator.app.eventlog import EventLog
+    from voice_facilitator.app.eventlog import EventLog, is_other_file
 
     if path is None:
         yield []
@@ -95,6 +95,13 @@ def event_log(path: Path | None) -> Iterator[list[Any]]:
         yield [EventLog(sys.stdout)]
     else:
         try:
+            if is_other_file(path):
+                raise FacilitatorError(
+                    "events-file",
+                    f"{path} is there already, and it is no event log.",
+                    "Name another file, so that nothing is overwritten.",
+                    exit_code=ExitCode.BAD_FILE,
+                )
             stream = path.open("w", encoding="utf-8", newline="\n")
         except OSError as error:
             raise FacilitatorError(

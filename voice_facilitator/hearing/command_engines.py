@@ -110,6 +110,9 @@ def choose(setup: CommandSetup, models: Path | None = None) -> Choice | None:
     for entry in recognisers(language):
         if state_of(entry, _place(entry, models)) in (State.GOOD, State.UNCHECKED):
             return _choice(entry, models)
+    for entry in recognisers(language):
+        if state_of(entry, _place(entry, models)) is State.DAMAGED:
+            return _choice(entry, models)  # which says so
     raise _no_engine_for(language)
 
 

@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.models import INSTALL_AGAIN
 
 Floats = NDArray[np.float32]
 
@@ -55,12 +56,12 @@ def reading(what: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FacilitatorError(
             "model-missing", f"{what} is not there.",
-            "Install the program again.", exit_code=ExitCode.NO_MODEL,
+            INSTALL_AGAIN, exit_code=ExitCode.NO_MODEL,
         ) from error  # fmt: skip
     except Exception as error:  # damaged files raise half a dozen kinds
         raise FacilitatorError(
             "model-damaged", f"{what} cannot be read.",
-            "Install the program again.", exit_code=ExitCode.NO_MODEL,
+            INSTALL_AGAIN, exit_code=ExitCode.NO_MODEL,
         ) from error  # fmt: skip
 
 
@@ -88,7 +89,7 @@ class OnnxNetwork:
         ]
         if parts != [["features"], [["whole", *shape], ["end", *shape]]]:
             raise FacilitatorError(
-                "model-damaged", "The voice encoder lacks a part.", "Install the program again.",
+                "model-damaged", "The voice encoder lacks a part.", INSTALL_AGAIN,
                 exit_code=ExitCode.NO_MODEL,
             )  # fmt: skip
 

@@ -14,11 +14,12 @@ from voice_facilitator.models.manifest import (
     ModelEntry,
     State,
     checked_path,
+    file_hash,
     load_manifest,
     state_of,
 )
 
 __all__ = [
     "INSTALL_AGAIN", "Kind", "Manifest", "Measured", "ModelEntry", "Progress", "State",
-    "checked_path", "fetch", "load_manifest", "state_of",
+    "checked_path", "fetch", "file_hash", "load_manifest", "state_of",
 ]  # fmt: skip

@@ -57,7 +57,9 @@ class ModelEntry(BaseModel):
     file_sha256: str = _Hash
     measured: Measured | None = None
     cohort: str = ""  # shipped file with other voices through this encoder
+    cohort_sha256: str = _Hash
     remark: str = ""  # shipped file with the weights of what is a remark of the presenter's, by this encoder
+    remark_sha256: str = _Hash
     two_voices: str = ""  # name of the model that goes with this encoder where two people speak at once
     decision: dict[str, float] = Field(default_factory=dict)  # constants that belong to this encoder
 
@@ -65,12 +67,20 @@ class ModelEntry(BaseModel):
     def _checkable(self) -> Self:
         if self.is_shipped and not self.file_sha256:
             raise ValueError("a shipped model needs file_sha256")
+        if not all(self.parts.values()):
+            raise ValueError("what belongs to a model needs its sha256 as well")
         return self
 
     @property
     def is_shipped(self) -> bool:
         """Comes with the program, nothing to fetch."""
         return not self.url
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Hashes of the shipped files that belong to it, by name."""
+        parts = {self.cohort: self.cohort_sha256, self.remark: self.remark_sha256}
+        return {file: sha256 for file, sha256 in parts.items() if file}
 
     def path(self, folder: Path | None = None) -> Path:
         """Where its file or folder lies once it is here."""
@@ -119,15 +129,26 @@ class State(StrEnum):
 
 
 def load_manifest(path: Path | None = None) -> Manifest:
-    """Raises FacilitatorError or FileMistakes (`manifest`)."""
-    return checked_toml.load(path or shipped("models", "manifest.toml"), Manifest, "manifest")
+    """Raises FacilitatorError or FileMistakes (`manifest`), `model-damaged` for the one that is shipped."""
+    if path is not None:
+        return checked_toml.load(path, Manifest, "manifest")
+    try:
+        return checked_toml.load(shipped("models", "manifest.toml"), Manifest, "manifest")
+    except FacilitatorError as error:  # not the user's to mend
+        raise FacilitatorError(
+            "model-damaged", f"The list of models is damaged. {error.message}", INSTALL_AGAIN,
+            exit_code=ExitCode.NO_MODEL,
+        ) from error  # fmt: skip
 
 
 def state_of(entry: ModelEntry, folder: Path | None = None) -> State:
     """Look at the files, hash included: milliseconds for the encoder, under a second for a recogniser."""
     path = entry.path(folder)
-    if not path.exists():
+    parts = {shipped("models", file): sha256 for file, sha256 in entry.parts.items()}
+    if not path.exists() or not all(part.is_file() for part in parts):
         return State.MISSING
+    if any(file_hash(part) != sha256 for part, sha256 in parts.items()):
+        return State.DAMAGED
     if entry.file_sha256:
         found = folder_hash(path) if path.is_dir() else file_hash(path)
         return State.GOOD if found == entry.file_sha256 else State.DAMAGED
@@ -141,8 +162,10 @@ def checked_path(entry: ModelEntry, folder: Path | None = None) -> Path:
     """The path of a model that is whole. Raises FacilitatorError `model-missing` or `model-damaged`."""
     state = state_of(entry, folder)
     hint = f"Run: voice-facilitator models fetch {entry.name}"
+    damaged = f"The model {entry.name} is not what its publisher released."
     if entry.is_shipped:
         hint = INSTALL_AGAIN
+        damaged = f"The model {entry.name} ({entry.what}) is damaged."
     if state is State.MISSING:
         raise FacilitatorError(
             "model-missing", f"The model {entry.name} ({entry.what}) is not here.", hint,
@@ -150,7 +173,7 @@ def checked_path(entry: ModelEntry, folder: Path | None = None) -> Path:
         )  # fmt: skip
     if state is State.DAMAGED:
         raise FacilitatorError(
-            "model-damaged", f"The model {entry.name} is not what its publisher released.", hint,
+            "model-damaged", damaged, hint,
             exit_code=ExitCode.NO_MODEL,
         )  # fmt: skip
     return entry.path(folder)
