@@ -16,6 +16,7 @@ import soxr
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder, features
 from voice_facilitator.hearing.networks import load_network
+from voice_facilitator.models import INSTALL_AGAIN
 from voice_facilitator.resources import shipped
 
 SHIPPED = shipped("models", "campplus.onnx")
@@ -180,4 +181,4 @@ def test_bad_network_files(tmp_path: Path, damage: str) -> None:
     with pytest.raises(FacilitatorError) as caught:
         CampplusEncoder.load(path)
     assert caught.value.code == ("model-missing" if damage == "missing" else "model-damaged")
-    assert "nstall the program again" in caught.value.hint
+    assert caught.value.hint == INSTALL_AGAIN
