@@ -17,6 +17,8 @@ import soundfile
 
 from tests import demo_room
 from voice_facilitator import __version__
+from voice_facilitator.cli.options import event_log
+from voice_facilitator.session.events import Forget
 
 
 def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -150,7 +152,10 @@ def test_the_event_log_overwrites_nothing_but_an_event_log(tmp_path: Path) -> No
     soundfile.write(room, np.zeros(16_000), 16_000)
     script = tmp_path / "script.jsonl"
     script.write_text('{"t": 0.5, "do": "next"}\n')
-    for file in (room, script):
+    raw, blank = tmp_path / "room.raw", tmp_path / "blank.jsonl"
+    raw.write_bytes(bytes(20_000) + b"\1" * 20_000)
+    blank.write_text("\n" + script.read_text())
+    for file in (room, script, raw, blank):
         before = file.read_bytes()
         result = call("replay", str(room), "--script", str(script), "--events", str(file))
         assert (result.returncode, "events-file" in result.stderr) == (3, True), result.stderr
@@ -163,6 +168,16 @@ def test_the_event_log_overwrites_nothing_but_an_event_log(tmp_path: Path) -> No
         log.write_bytes(older)
         assert call(*arguments).returncode == 0, "an older log may go"
         assert log.read_bytes() == first
+
+
+def test_a_session_that_goes_on_adds_to_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    for before in ("", '{"t": 1.0, "event": "forgotten"}\n', '{"t": 1.0, "ev'):
+        log.write_text(before)
+        with event_log(log, goes_on=True) as sinks:
+            sinks[0](0.5, Forget(at=0.5, for_good=False))
+        lines = log.read_text().splitlines()
+        assert lines == [*before.splitlines(), '{"t": 0.5, "event": "forgotten"}']
 
 
 def test_samples_that_are_not_numbers_give_3(tmp_path: Path) -> None:

@@ -247,7 +247,11 @@ def _belongs_under(model: type[BaseModel], location: Location) -> str:
     """The hint for a key that stands above all tables and is known in one of them."""
     if len(location) != 1:
         return ""
-    tables = [table for table in _known_keys(model, ()) if location[0] in _known_keys(model, (table,))]
+    tables = [
+        name
+        for name, field in model.model_fields.items()
+        if _is_model(field.annotation) and location[0] in _known_keys(model, (name,))
+    ]
     return f"It belongs under [{tables[0]}]." if len(tables) == 1 else ""
 
 

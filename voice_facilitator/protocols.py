@@ -140,7 +140,7 @@ def _change(
             continue
         # Of a phase that there is not, the single values can be looked at all the same.
         phase = by_name.get(name, phases[0])
-        mistakes += _wrong_values(name, values, phase, lines, singly=name not in by_name)
+        mistakes += _wrong_values(name, values, phase, lines)
         if name in by_name:
             phase.update(values)
     return mistakes
@@ -155,18 +155,12 @@ def _wrong_values(
     values: dict[str, Any],
     base: dict[str, Any],
     lines: dict[checked_toml.Location, int],
-    *,
-    singly: bool = False,
 ) -> list[Mistake]:
-    """The mistakes in one `[change.NAME]` table, found by checking the changed phase.
-
-    singly: not how the values go together.
-    """
+    """The mistakes in one `[change.NAME]` table, found by checking the changed phase."""
     found = checked_toml.mistakes_in({**base, **values}, PhaseFile)
     return [
         Mistake(lines.get(("change", name, *place), lines.get(("change", name))), message, hint)
         for place, message, hint in found
-        if place or not singly
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from voice_facilitator import checked_toml
+from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped, user_settings_file
 from voice_facilitator.session.events import Action
 
@@ -77,9 +78,14 @@ class Settings(Section):
 
 
 def load_defaults() -> Settings:
-    """The shipped settings. Raises FacilitatorError where their file is damaged."""
-    text = checked_toml.read_text(shipped("config", "settings.toml"), _CODE)
-    return checked_toml.parse(text, Settings, _CODE, "settings.toml")
+    """The shipped settings. Raises FacilitatorError `settings` where their file is damaged."""
+    try:
+        return checked_toml.load(shipped("config", "settings.toml"), Settings, _CODE)
+    except FacilitatorError as error:  # not the user's to mend
+        raise FacilitatorError(
+            _CODE, f"The settings that come with the program are damaged. {error.message}",
+            "Install the program again.", exit_code=ExitCode.BAD_FILE,
+        ) from error  # fmt: skip
 
 
 def load_settings(path: Path | None = None) -> Settings:

@@ -56,6 +56,8 @@ def examine(settings_file: Path | None = None, protocol: str | None = None) -> I
     )  # fmt: skip
     chosen, finding = _settings(settings_file)
     yield finding
+    if chosen is None:
+        return
     name = protocol or chosen.session.protocol
     language = chosen.speaking.language
     try:
@@ -100,11 +102,15 @@ def _last_session_of(log: list[dict[str, Any]]) -> Finding | None:
     return Finding("last session", Health.GOOD if well else Health.NOTE, text, hint)
 
 
-def _settings(file: Path | None) -> tuple[Settings, Finding]:
+def _settings(file: Path | None) -> tuple[Settings | None, Finding]:
+    try:
+        defaults = settings.load_defaults()
+    except FacilitatorError as error:
+        return None, _bad("settings", error)
     try:
         chosen = settings.load_settings(file)
     except FacilitatorError as error:
-        return settings.load_defaults(), _bad("settings", error, "What follows is with the defaults.")
+        return defaults, _bad("settings", error, "What follows is with the defaults.")
     own = file or user_settings_file()
     if own.is_file():
         return chosen, Finding("settings", Health.GOOD, f"yours, from {own}", reported="the user's own")
@@ -145,10 +151,12 @@ def _commands(chosen: Settings, language: str) -> Finding:
 
 
 def _voices(chosen: Settings) -> Finding:
-    def loads() -> str:
-        return f"told apart by {load_voice_model(chosen.hearing).encoder.name}"
-
-    return _checked("voices", loads, _TIMER_ONLY_HINT)
+    try:
+        model = load_voice_model(chosen.hearing)
+    except FacilitatorError as error:
+        hint = f"The timer works without: voice-facilitator run --timer-only. {error.hint}".strip()
+        return replace(_bad("voices", error), hint=hint, reported=error.code)
+    return Finding("voices", Health.GOOD, f"told apart by {model.encoder.name}")
 
 
 def _device(device: soundcard.Device) -> str:

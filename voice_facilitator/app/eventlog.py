@@ -50,15 +50,23 @@ _LONGEST_LINE = 10_000  # bytes; a recording may have no end of line at all
 
 def is_other_file(path: Path) -> bool:
     """Whether something else than an event log lies there, which must not be overwritten. Raises OSError."""
-    if not path.is_file() or path.stat().st_size == 0:
+    if not path.is_file():
         return False
     with path.open("rb") as file:
-        line = file.readline(_LONGEST_LINE).strip(b"\0\r\n")  # zeros are what a power cut may leave
+        begin = file.read(_LONGEST_LINE)
+    line, end, _ = begin.partition(b"\n")
+    if not end and len(begin) < _LONGEST_LINE and (not begin.strip(b"\0") or begin.startswith(b'{"t": ')):
+        return False  # empty, or all that a power cut has left of a log
     try:
         first = json.loads(line)
     except (ValueError, RecursionError):
-        return line != b"" and not line.startswith(b'{"t": ')  # a log may be cut off
+        return True
     return not (isinstance(first, dict) and {"t", "event"} <= first.keys())
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether the last line of the file was cut off."""
+    return path.is_file() and path.read_bytes()[-1:] not in {b"", b"\n"}
 
 
 class EventLog:

@@ -85,9 +85,12 @@ def settings_with(file: Path | None, *, microphone: str | None = None, speaker: 
 
 
 @contextlib.contextmanager
-def event_log(path: Path | None) -> Iterator[list[Any]]:
-    """The sinks that write the event log: none, one to a file, or one to stdout."""
-    from voice_facilitator.app.eventlog import EventLog, is_other_file
+def event_log(path: Path | None, *, goes_on: bool = False) -> Iterator[list[Any]]:
+    """The sinks that write the event log: none, one to a file, or one to stdout.
+
+    goes_on: what the interrupted session has logged stays.
+    """
+    from voice_facilitator.app.eventlog import EventLog, is_cut_off, is_other_file
 
     if path is None:
         yield []
@@ -102,7 +105,7 @@ def event_log(path: Path | None) -> Iterator[list[Any]]:
                     "Name another file, so that nothing is overwritten.",
                     exit_code=ExitCode.BAD_FILE,
                 )
-            stream = path.open("w", encoding="utf-8", newline="\n")
+            stream = path.open("a" if goes_on else "w", encoding="utf-8", newline="\n")
         except OSError as error:
             raise FacilitatorError(
                 "events-file",
@@ -111,6 +114,8 @@ def event_log(path: Path | None) -> Iterator[list[Any]]:
                 exit_code=ExitCode.BAD_FILE,
             ) from error
         try:
+            if goes_on and is_cut_off(path):
+                stream.write("\n")
             yield [EventLog(stream)]
         finally:
             try:

@@ -136,7 +136,7 @@ def _hold(chosen: Any, cut: Any, wishes: _Wishes, options: Any, events: Path | N
     if not cut and not wishes.sets_up:
         all_there(chosen, wishes.audio)
     with (
-        event_log(events) as sinks,
+        event_log(events, goes_on=bool(cut)) as sinks,
         interrupts(),
         terminal_restored(),
         room_display(options, chosen.protocol.language, say) as server,

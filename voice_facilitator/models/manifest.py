@@ -145,7 +145,7 @@ def state_of(entry: ModelEntry, folder: Path | None = None) -> State:
     """Look at the files, hash included: milliseconds for the encoder, under a second for a recogniser."""
     path = entry.path(folder)
     parts = {shipped("models", file): sha256 for file, sha256 in entry.parts.items()}
-    if not path.exists() or not all(part.is_file() for part in parts):
+    if not all(part.exists() for part in (path, *parts)):
         return State.MISSING
     if any(file_hash(part) != sha256 for part, sha256 in parts.items()):
         return State.DAMAGED
@@ -162,13 +162,15 @@ def checked_path(entry: ModelEntry, folder: Path | None = None) -> Path:
     """The path of a model that is whole. Raises FacilitatorError `model-missing` or `model-damaged`."""
     state = state_of(entry, folder)
     hint = f"Run: voice-facilitator models fetch {entry.name}"
+    missing = f"The model {entry.name} ({entry.what}) is not here."
     damaged = f"The model {entry.name} is not what its publisher released."
     if entry.is_shipped:
         hint = INSTALL_AGAIN
+        missing = f"The model {entry.name} ({entry.what}) is not here, or not all of it."
         damaged = f"The model {entry.name} ({entry.what}) is damaged."
     if state is State.MISSING:
         raise FacilitatorError(
-            "model-missing", f"The model {entry.name} ({entry.what}) is not here.", hint,
+            "model-missing", missing, hint,
             exit_code=ExitCode.NO_MODEL,
         )  # fmt: skip
     if state is State.DAMAGED:
