@@ -159,6 +159,7 @@ def test_what_belongs_to_a_shipped_model_is_checked_with_it() -> None:
         models.checked_path(changed)
     assert caught.value.hint == models.INSTALL_AGAIN
     assert state_of(whole.model_copy(update={"cohort": "gone.npz"})) is State.MISSING
+    assert state_of(whole.model_copy(update={"cohort": "commands-en"})) is State.DAMAGED, "a folder"
     with pytest.raises(ValueError, match="needs its sha256"):
         ModelEntry(**(whole.model_dump() | {"cohort_sha256": ""}))
 

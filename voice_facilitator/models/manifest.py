@@ -147,15 +147,16 @@ def state_of(entry: ModelEntry, folder: Path | None = None) -> State:
     parts = {shipped("models", file): sha256 for file, sha256 in entry.parts.items()}
     if not all(part.exists() for part in (path, *parts)):
         return State.MISSING
-    if any(file_hash(part) != sha256 for part, sha256 in parts.items()):
-        return State.DAMAGED
-    if entry.file_sha256:
+    wanted = entry.file_sha256 or noted_hashes(path.parent).get(f"{entry.name}/unpacked")
+    try:
+        if any(file_hash(part) != sha256 for part, sha256 in parts.items()):
+            return State.DAMAGED
+        if not wanted:
+            return State.UNCHECKED
         found = folder_hash(path) if path.is_dir() else file_hash(path)
-        return State.GOOD if found == entry.file_sha256 else State.DAMAGED
-    noted = noted_hashes(path.parent).get(f"{entry.name}/unpacked")
-    if noted is None:
-        return State.UNCHECKED
-    return State.GOOD if path.is_dir() and folder_hash(path) == noted else State.DAMAGED
+    except OSError:  # a folder in place of a file, no permission, a disk that fails
+        return State.DAMAGED
+    return State.GOOD if found == wanted else State.DAMAGED
 
 
 def checked_path(entry: ModelEntry, folder: Path | None = None) -> Path:
