@@ -22,11 +22,14 @@ _O_CREAT = 0o100
 # things away into.
 _WRITABLE = ("/dev/snd", "/dev/null")
 
-# A second lock beside Landlock, for kernels that lack it: nothing new can come to be in any folder. open and
+# A second lock beside Landlock, for kernels that lack it: no new file can be made in any folder. open and
 # openat are looked at more closely; openat2 cannot be, and "not implemented" makes libraries use openat.
+# mkdir is not here. libpulse begins every connection by making the folder of its socket anew and reads EEXIST as
+# "it is there"; a filter cannot see whether it is, so it would have to answer wrongly (with EACCES libpulse gives
+# up, with EEXIST it looks for a free name for ever). Landlock refuses new folders and leaves EEXIST alone.
 _MAKING = (
-    "creat", "mkdir", "mkdirat", "mknod", "mknodat", "link", "linkat", "symlink", "symlinkat", "rename",
-    "renameat", "renameat2", "truncate",
+    "creat", "mknod", "mknodat", "link", "linkat", "symlink", "symlinkat", "rename", "renameat", "renameat2",
+    "truncate",
 )  # fmt: skip
 # Nobody can call us, no other program is started or looked into, and no way leads round the filter.
 _NEVER = (
