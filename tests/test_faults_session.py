@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.plays import play
-from voice_facilitator import models, resources
+from tests.plays import play, timeline
+from voice_facilitator import models, protocols, resources
 from voice_facilitator.app import doctor, privacy_check
 from voice_facilitator.app.faultlog import FaultLog, last_session, read
 from voice_facilitator.display import frame
@@ -139,3 +139,34 @@ def test_doctor_counts_for_how_long_the_room_was_not_heard(tmp_path: Path) -> No
     last = last_session(read(tmp_path / "faults.jsonl"))
     assert last is not None
     assert last["missed_seconds"] == pytest.approx(60 + 20 + 1.5)
+
+
+def test_why_the_microphone_is_lost_is_shown_until_it_is_back() -> None:
+    """Said once, and in general; the reason is for those who can do something, and may change."""
+    muted, gone = ev.MicrophoneFault.MUTED, ev.MicrophoneFault.GONE
+    lost = [
+        (400.0, ev.PartLost(ev.Part.MICROPHONE, gone)),
+        (403.0, ev.PartLost(ev.Part.MICROPHONE, muted)),
+        (404.0, ev.PartLost(ev.Part.MICROPHONE, muted)),
+    ]
+    heard = play([*timeline("0 begin\n 390 silence"), *lost], until=410)
+    reasons = [effect.reason for effect in heard.effects if isinstance(effect, ev.Degraded)]
+    assert reasons == [gone, muted], "each reason once"
+    assert heard.only("say", after=399) == ["405 say lost.microphone"]
+    assert frame.microphone_text(heard.session.view()) == "microphone.lost.muted"
+    back = (420.0, ev.PartBack(ev.Part.MICROPHONE))
+    over = play([*timeline("0 begin\n 390 silence"), *lost, back], until=430)
+    assert over.session.view().microphone_fault is None
+
+
+def test_what_this_computer_does_not_enforce_is_shown_once() -> None:
+    told = [(5.0, ev.SafeguardsMissing()), (9.0, ev.SafeguardsMissing())]
+    heard = play([*timeline("0 begin"), *told], until=20)
+    assert len([e for e in heard.effects if isinstance(e, ev.ShowLine) and "doctor --privacy" in e.text]) == 1
+
+
+def test_every_reason_has_words_in_every_language() -> None:
+    for language in ("en-gb", "de"):
+        texts = protocols.load_phrases(language)
+        hints = {texts[f"microphone.lost.{reason.value}"] for reason in ev.MicrophoneFault}
+        assert len(hints) == len(ev.MicrophoneFault)

@@ -127,6 +127,33 @@ def test_without_portaudio_the_error_names_the_package() -> None:
         assert "libportaudio2" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (("Device unavailable", -9985), "microphone-taken"),
+        (("Unanticipated host error", -9999, (0, -16, "Device or resource busy")), "microphone-taken"),
+        (("Unanticipated host error", -9999, (0, -2004287478, "in use")), "microphone-taken"),
+        (("Unanticipated host error", -9999, (0, -13, "Permission denied")), "microphone-not-permitted"),
+        (("Unanticipated host error", -9999, (0, -2147024891, "denied")), "microphone-not-permitted"),
+        (("Unanticipated host error", -9999, (0, -19, "No such device")), "no-microphone"),
+        (("Invalid sample rate", -9997), "no-microphone"),
+    ],
+)
+def test_why_a_microphone_does_not_open_is_told(
+    room: VirtualRoom, monkeypatch: pytest.MonkeyPatch, refusal: tuple[object, ...], code: str
+) -> None:
+    import sounddevice
+
+    def refuses(**_: object) -> None:
+        raise sounddevice.PortAudioError(*refusal)
+
+    monkeypatch.setattr(sounddevice, "RawInputStream", refuses)
+    with pytest.raises(FacilitatorError) as caught:
+        soundcard.open_input(room.microphone, lambda _: None, lambda: None)
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
 def keeping(blocks: list[bytes]) -> Callable[[memoryview], None]:
     """A microphone's blocks are good only while it is told of them."""
     return lambda block: blocks.append(bytes(block))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -19,6 +21,20 @@ ONE_THREAD = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
+def find_runtime_folder() -> None:
+    """Name the user's runtime folder in the environment where that lacks it, for us and our processes.
+
+    A program that was started by cron, su, ssh or a service has no XDG_RUNTIME_DIR; the socket of the user's
+    sound server lies in it.
+    """
+    if sys.platform != "linux" or os.environ.get("XDG_RUNTIME_DIR"):
+        return
+    user = os.getuid()
+    folder = Path("/run/user", str(user))
+    if folder.is_dir() and folder.stat().st_uid == user:
+        os.environ["XDG_RUNTIME_DIR"] = str(folder)
 
 
 def shipped(*parts: str) -> Path:

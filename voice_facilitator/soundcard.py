@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import os
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -35,6 +37,11 @@ BLOCK_SECONDS = 0.02
 # With the 0.04 s that "high" means over PulseAudio, a starting speaker often underran again and again and
 # swallowed a second of sound; with 0.1 s it never did in 100 starts. The price: stopping takes 0.16 s.
 OUTPUT_LATENCY_SECONDS = 0.1
+# What the system answers when another program holds a device, and when ours may not open it: errno as ALSA
+# gives it, and Windows' AUDCLNT_E_DEVICE_IN_USE and E_ACCESSDENIED.
+_TAKEN_CODES = frozenset({errno.EBUSY, 0x8889000A})
+_DENIED_CODES = frozenset({errno.EACCES, errno.EPERM, 0x80070005})
+_DEVICE_UNAVAILABLE = -9985  # PortAudio's paDeviceUnavailable: ALSA's EBUSY
 # Windows shows one device once for each of its sound systems: the one that converts rates comes first.
 _HOST_API_ORDER = ("Windows WASAPI", "MME", "Windows DirectSound", "Windows WDM-KS")
 
@@ -90,6 +97,8 @@ def find(name_part: str, direction: Direction) -> Device:
     code, kind = ("no-microphone", "microphone") if direction == "input" else ("no-speaker", "speaker")
     known = sorted((d for d in devices() if d.direction == direction), key=_preference)
     wanted = name_part.strip().casefold()
+    if not known and direction == "input" and _sound_cards_closed_to_us():
+        raise _microphone_not_permitted("The microphones of this computer are")
     if not known:
         raise FacilitatorError(
             code, f"No {kind} was found.", _no_device_hint(kind), exit_code=ExitCode.NO_DEVICE
@@ -335,7 +344,38 @@ def _sound_system_broken(error: Exception) -> FacilitatorError:
     )
 
 
+def _sound_cards_closed_to_us() -> bool:
+    """Whether there is a microphone without a sound server that this user may not open."""
+    microphones = list(Path("/dev/snd").glob("pcm*c")) if sys.platform == "linux" else []
+    return bool(microphones) and not any(os.access(path, os.R_OK) for path in microphones)
+
+
+def _microphone_not_permitted(who: str) -> FacilitatorError:
+    hint = {
+        "linux": "Add yourself to the group that may: sudo usermod -aG audio $USER; then log in again. "
+        "In a Flatpak or a Snap, allow the microphone in its permissions.",
+        "darwin": "Allow it under System Settings, Privacy & Security, Microphone.",
+    }.get(sys.platform, "Allow desktop apps to use it: Settings, Privacy & security, Microphone.")
+    message = f"{who} not open to this program."
+    return FacilitatorError("microphone-not-permitted", message, hint, exit_code=ExitCode.NO_DEVICE)
+
+
 def _refused(code: str, name: str, error: Exception | None) -> FacilitatorError:
+    """What PortAudio's refusal means for people."""
+    sd = _portaudio()
+    if code == "no-microphone" and isinstance(error, sd.PortAudioError):
+        number = error.args[1] if len(error.args) > 1 else 0
+        told = int(error.args[2][1]) if len(error.args) > 2 else 0  # by the system itself
+        of_system = {abs(told), told & 0xFFFFFFFF}
+        if number == _DEVICE_UNAVAILABLE or not _TAKEN_CODES.isdisjoint(of_system):
+            return FacilitatorError(
+                "microphone-taken",
+                f'Another program holds the microphone "{name}".',
+                "Close that program (a video call, a recorder), or choose another microphone.",
+                exit_code=ExitCode.NO_DEVICE,
+            )
+        if not _DENIED_CODES.isdisjoint(of_system):
+            return _microphone_not_permitted(f'The microphone "{name}" is')
     return FacilitatorError(
         code,
         f'The device "{name}" cannot be opened: {error}.',

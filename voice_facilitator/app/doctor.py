@@ -14,6 +14,7 @@ from typing import Any
 from voice_facilitator import __version__, models, protocols, settings, soundcard
 from voice_facilitator.app import faultlog
 from voice_facilitator.app.setting_up import speaking_in
+from voice_facilitator.app.trial import try_microphone, try_speaker
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_engine, load_phrases
 from voice_facilitator.hearing.voice_model import load_voice_model
@@ -22,6 +23,7 @@ from voice_facilitator.settings import Settings
 from voice_facilitator.speaking import listing
 from voice_facilitator.speaking.engine import Pyttsx3Engine
 
+_SILENCE_DBFS = -100.0  # below what any microphone gives of a quiet room
 _TIMER_ONLY_HINT = "Without one: voice-facilitator run --timer-only"
 
 
@@ -67,7 +69,7 @@ def examine(settings_file: Path | None = None, protocol: str | None = None) -> I
     else:
         yield Finding("protocol", Health.GOOD, loaded.title)
         language = loaded.language
-    yield _microphone(chosen)
+    yield from _microphone(chosen)
     yield _speaker(chosen)
     yield _speech(chosen, language)
     yield _voices(chosen)
@@ -118,18 +120,39 @@ def _settings(file: Path | None) -> tuple[Settings | None, Finding]:
     return chosen, Finding("settings", Health.GOOD, text, reported="the defaults")
 
 
-def _microphone(chosen: Settings) -> Finding:
-    return _checked(
-        "microphone", lambda: _device(soundcard.find(chosen.hearing.microphone, "input")), _TIMER_ONLY_HINT
-    )
+def _microphone(chosen: Settings) -> Iterator[Finding]:
+    """Opened as a session opens it: that a device is listed says little."""
+    try:
+        device = _device(soundcard.find(chosen.hearing.microphone, "input"))
+    except FacilitatorError as error:
+        yield _bad("microphone", error, _TIMER_ONLY_HINT)
+        return
+    trial = try_microphone(chosen.hearing)
+    if trial.error is not None:
+        yield _bad("microphone", trial.error, _TIMER_ONLY_HINT)
+    elif trial.level_dbfs is None or trial.level_dbfs <= _SILENCE_DBFS:
+        text = f"{device}: it opens, but there was no sound at all for a second"
+        yield Finding("microphone", Health.NOTE, text, "Say something and try again. Is it switched on?")
+    else:
+        text = f"{device}: heard the room, at most {trial.level_dbfs:.0f} dB (0 is full scale)"
+        yield Finding("microphone", Health.GOOD, text)
+    if trial.confinement is not None and trial.confinement.lacking:
+        text = "this system does not enforce: " + ", ".join(trial.confinement.lacking)
+        yield Finding("hearing process", Health.NOTE, text, "More: voice-facilitator doctor --privacy")
 
 
 def _speaker(chosen: Settings) -> Finding:
-    return _checked(
-        "speaker",
-        lambda: _device(soundcard.find(chosen.speaking.speaker, "output")),
-        "A session runs, but everything is shown on the display only.",
-    )
+    def plays() -> str:
+        device = _device(soundcard.find(chosen.speaking.speaker, "output"))
+        if not try_speaker(chosen.speaking):
+            raise FacilitatorError(
+                "no-speaker",
+                f"{device} does not play.",
+                "Check that it is plugged in and that no other program holds it.",
+            )
+        return device
+
+    return _checked("speaker", plays, "A session runs, but everything is shown on the screen only.")
 
 
 def _commands(chosen: Settings, language: str) -> Finding:

@@ -30,7 +30,10 @@ _FIELDS: dict[type[ev.Input | ev.Effect], tuple[str, Callable[[Any], dict[str, A
     ev.Done: ("command", lambda e: {"name": e.action.value, "source": e.source}),
     ev.Refused: ("refused", lambda e: {"name": e.action.value, "source": e.source}),
     ev.PlanChanged: ("plan", lambda e: {"ends_at": round(e.ends_at, 1)}),
-    ev.Degraded: ("degraded", lambda e: {"part": e.part.value, "lost": e.lost}),
+    ev.Degraded: (
+        "degraded",
+        lambda e: {"part": e.part.value, "lost": e.lost} | ({"reason": e.reason.value} if e.reason else {}),
+    ),
     ev.Forget: ("forgotten", lambda _: {}),
     ev.Ended: ("ended", lambda e: {"reason": e.reason}),
 }

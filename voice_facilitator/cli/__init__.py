@@ -15,7 +15,7 @@ from voice_facilitator.cli import catalogue, machine, sessions
 from voice_facilitator.cli.options import say_error
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.interrupts import LEAVING, comes_again, heeded, raising
-from voice_facilitator.resources import ONE_THREAD
+from voice_facilitator.resources import ONE_THREAD, find_runtime_folder
 
 
 def _exit_with(code: int | None, **_: object) -> None:
@@ -40,6 +40,7 @@ def main() -> None:
     """The entry point: runs a command and turns errors into a message, a hint and an exit code."""
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
+    find_runtime_folder()
     sys.unraisablehook = comes_again
     for number in heeded("SIGINT", *LEAVING):
         signal.signal(number, raising(KeyboardInterrupt))

@@ -51,6 +51,14 @@ def microphone(view: View) -> Microphone:
     return Microphone.MUTED if view.who is SpeakerState.SELF else Microphone.LISTENING
 
 
+def microphone_text(view: View) -> str:
+    """The key of what is said of the microphone: why it is lost, where that is known."""
+    state = microphone(view)
+    if state is Microphone.LOST and view.microphone_fault is not None:
+        return f"microphone.{state.value}.{view.microphone_fault.value}"
+    return f"microphone.{state.value}"
+
+
 def heard(view: View) -> Heard | None:
     """Who speaks now, where the protocol wants it shown and it is known."""
     if not view.shows_speaker or view.who is None or view.mode != "running":
@@ -97,6 +105,7 @@ def session_frame(view: View, contacts: tuple[str, ...] = ()) -> dict[str, Any]:
         "waits": view.waits_for_gap,
         "later": [[title, round(seconds)] for title, seconds in view.later[:SHOWN_NEXT]],
         "microphone": shown_mic.value,
+        "microphone_text": microphone_text(view),
         "heard": shown_heard.value if shown_heard else None,
         "missing": missing(view),
         "trouble": trouble(view),

@@ -68,6 +68,7 @@ class LineScreen:
         self._phase = ""
         self._caption = ""
         self._line = ""
+        self._microphone = ""
 
     def start(self) -> None:
         pass
@@ -81,7 +82,11 @@ class LineScreen:
             self._print(f"   says: {view.caption}")
         if view.line and view.line not in (self._line, view.caption):
             self._print(f"   shows: {view.line}")
+        microphone = self._phrases[frame.microphone_text(view)] if view.microphone_fault else ""
+        if microphone and microphone != self._microphone:
+            self._print(f"   {microphone}")
         self._phase, self._caption, self._line = view.phase, view.caption, view.line
+        self._microphone = microphone
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -171,7 +176,7 @@ def _phase(view: View, phrases: Phrases) -> list[RenderableType]:
 def _status(view: View, level_dbfs: float | None, phrases: Phrases) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     meter = "" if level_dbfs is None else "▁▂▃▄▅▆▇█"[max(0, min(7, int((level_dbfs + 70) / 7)))]
-    table.add_row(phrases["microphone"], f"{phrases[f'microphone.{frame.microphone(view).value}']} {meter}")
+    table.add_row(phrases["microphone"], f"{phrases[frame.microphone_text(view)]} {meter}")
     if (who := frame.heard(view)) is not None:
         table.add_row(phrases["heard"], phrases[f"heard.{who.value}"])
     if view.enrolment is not Enrolment.NONE:

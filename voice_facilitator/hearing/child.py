@@ -27,9 +27,19 @@ from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import ArraySource, AudioSource, FileSource
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
-from voice_facilitator.privacy.confinement import confine, harden
+from voice_facilitator.privacy.confinement import Confinement, confine, harden
 from voice_facilitator.privacy.memory import loading_models, wipe_all
-from voice_facilitator.session.events import Action, Forget, Input, Listen, Part, PartBack, PartLost, Seconds
+from voice_facilitator.session.events import (
+    Action,
+    Forget,
+    Input,
+    Listen,
+    MicrophoneFault,
+    Part,
+    PartBack,
+    PartLost,
+    Seconds,
+)
 from voice_facilitator.settings import HearingSettings
 
 EXIT_WEDGED = 71  # the sound system hangs: start a new process
@@ -87,7 +97,12 @@ class Moved:
     """The sound server has put another source in the place of the microphone."""
 
 
-Control = Listen | Forget | Gate | Allow | Moved | Stop
+@dataclass(frozen=True, slots=True)
+class SayAgain:
+    """Who is heard has to be said anew: the session has not believed the last answer."""
+
+
+Control = Listen | Forget | Gate | Allow | Moved | SayAgain | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +135,14 @@ class SourceOver:
     """The recording has come to its end."""
 
 
-Message = Heard | Beat | Failed | SourceOver
+@dataclass(frozen=True, slots=True)
+class Confined:
+    """What the system holds this process to, told once at its start."""
+
+    confinement: Confinement
+
+
+Message = Heard | Beat | Failed | SourceOver | Confined
 
 
 def make_source(source: Source, settings: HearingSettings, start_seconds: Seconds = 0.0) -> AudioSource:
@@ -179,8 +201,9 @@ def run(controls: Connection, messages: Connection, setup: Setup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _give_up_rights(setup.source)
+    confinement = _give_up_rights(setup.source)
     outbox = _Outbox(messages)
+    outbox.put(Confined(confinement))
     code = 0
     try:
         _listen(controls, outbox, setup)
@@ -207,26 +230,24 @@ def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
         hearing = _make_hearing(setup, outbox)
     audio = make_source(setup.source, setup.settings, start)
     inbox = _Inbox(controls)
-    was_lost: bool | None = None  # not known yet
-    told = ""  # why the microphone is lost, as last told
+    told: PartLost | PartBack | None = None  # of the microphone
+    error_told = ""
     next_beat = 0.0
     try:
         for block in _until_stopped(audio, inbox, hearing):
             for time_heard, found in hearing.steps(block):
                 for event in found:
                     outbox.put(Heard(start + time_heard, event))
-            known = isinstance(audio, MicrophoneSource) and (audio.lost or len(block) > 0)
-            if isinstance(audio, MicrophoneSource) and known and audio.lost != was_lost:
-                was_lost = audio.lost
-                event = PartLost(Part.MICROPHONE) if was_lost else PartBack(Part.MICROPHONE)
-                hearing.say_again()
-                outbox.put(Heard(start + hearing.time, event))
-            if isinstance(audio, MicrophoneSource) and audio.error is not None:
-                if audio.error.code != told:  # it may change while it is lost: first absent, then mute
+            if isinstance(audio, MicrophoneSource) and (audio.lost or len(block) > 0):
+                state = _state_of(audio)
+                if state != told:  # the reason may change while it is lost: first absent, then mute
+                    if type(state) is not type(told):
+                        hearing.say_again()
+                    outbox.put(Heard(start + hearing.time, state))
+                told = state
+                if audio.error is not None and audio.error.code != error_told:
                     outbox.put(Failed(audio.error))
-                told = audio.error.code
-            elif len(block):
-                told = ""
+                error_told = audio.error.code if audio.error is not None else ""
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + _BEAT_SECONDS
@@ -242,6 +263,14 @@ def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
         hearing.forget(for_good=True)
         audio.close()
         wipe_all()
+
+
+def _state_of(microphone: MicrophoneSource) -> PartLost | PartBack:
+    if not microphone.lost:
+        return PartBack(Part.MICROPHONE)
+    code = microphone.error.code.removeprefix("microphone-") if microphone.error is not None else ""
+    known = code in set(MicrophoneFault)
+    return PartLost(Part.MICROPHONE, MicrophoneFault(code) if known else MicrophoneFault.GONE)
 
 
 def _until_stopped(audio: AudioSource, inbox: _Inbox, hearing: Hearing) -> Iterator[Floats]:
@@ -317,6 +346,8 @@ class _Inbox:
                     hearing.allow(actions)
                 case Moved():
                     self._moved = True
+                case SayAgain():
+                    hearing.say_again()
                 case Stop():
                     self.stopped = True
         return forgotten
@@ -327,7 +358,7 @@ class _Inbox:
         return moved
 
 
-def _give_up_rights(source: Source) -> None:
+def _give_up_rights(source: Source) -> Confinement:
     """Before anything is heard: from here on this process cannot write a file or reach a network."""
     harden()
     microphone = isinstance(source, Microphone)
@@ -335,4 +366,4 @@ def _give_up_rights(source: Source) -> None:
         soundcard.silence_native_noise()
         with contextlib.suppress(FacilitatorError):  # it is told when the microphone is opened
             soundcard.load()
-    confine(sound_server=microphone)
+    return confine(sound_server=microphone)

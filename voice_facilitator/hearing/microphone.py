@@ -42,6 +42,21 @@ class MicrophoneWedgedError(FacilitatorError):
         super().__init__("microphone-wedged", "The sound system hangs.", "It is started again by itself.")
 
 
+_SILENT = (
+    FacilitatorError(
+        "microphone-not-permitted",  # as macOS does it: it gives zeros
+        "The microphone gives nothing but zeros, as macOS does for a program that may not listen.",
+        "Allow it under System Settings, Privacy & Security, Microphone. If it is allowed: is it muted?",
+    )
+    if sys.platform == "darwin"
+    else FacilitatorError(
+        "microphone-silent",
+        "The microphone gives nothing but zeros.",
+        "Is it switched on, and its cable plugged in? Or is another microphone the default one?",
+    )
+)
+
+
 class InputStream(Protocol):
     """What an open microphone offers; `soundcard.InputStream` is one."""
 
@@ -219,14 +234,7 @@ class MicrophoneSource:
         if self._heard_something or not self._silent_seconds:
             self.lost, self.error, self._attempts = False, None, 0
         elif now - self._opened_at > self._silent_seconds:
-            hint = (
-                "Allow it under System Settings, Privacy & Security, Microphone."
-                if sys.platform == "darwin"
-                else "Is it muted, or is another microphone the default one?"
-            )
-            self.error = FacilitatorError(
-                "microphone-silent", "The microphone gives nothing but zeros.", hint
-            )
+            self.error = _SILENT
             self.lost = True
 
     def _lose(self, now: float) -> None:

@@ -19,10 +19,21 @@ from typing import Any
 
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import child
-from voice_facilitator.hearing.child import Allow, Array, File, Gate, Microphone, Moved, Source, Stop
+from voice_facilitator.hearing.child import (
+    Allow,
+    Array,
+    File,
+    Gate,
+    Microphone,
+    Moved,
+    SayAgain,
+    Source,
+    Stop,
+)
 from voice_facilitator.hearing.command_engines import CommandSetup, chosen
-from voice_facilitator.hearing.moves import MoveWatch
+from voice_facilitator.hearing.source_watch import SourceWatch
 from voice_facilitator.interrupts import deaf_to_interrupts
+from voice_facilitator.privacy.confinement import Confinement
 from voice_facilitator.privacy.memory import wiping_allocator
 from voice_facilitator.resources import ONE_THREAD
 from voice_facilitator.session.events import (
@@ -32,12 +43,14 @@ from voice_facilitator.session.events import (
     Forget,
     Input,
     Listen,
+    MicrophoneFault,
     NotUnderstood,
     Part,
     PartBack,
     PartLost,
     PresenterEvidence,
     Request,
+    SafeguardsMissing,
     Seconds,
     SpeakerChanged,
 )
@@ -53,6 +66,13 @@ _WEDGED_SECONDS = (
 )
 _STEADY_SECONDS = 300.0  # having run so long, a crash counts as the first one again
 _MAY_CROSS = (SpeakerChanged, PresenterEvidence, EnrolmentChanged, PartLost, PartBack, Request, NotUnderstood)
+
+
+_MUTED = FacilitatorError(
+    "microphone-muted",
+    "The microphone is muted.",
+    "Unmute it: by a button on it or on the keyboard, or in the computer's sound settings.",
+)
 
 
 @dataclass(slots=True)
@@ -98,7 +118,9 @@ class HearingProcess:
         self._controls: Connection | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._moves = MoveWatch(lambda: self.pid, self._moved)
+        self._watch = SourceWatch(lambda: self.pid, self._moved, self._silenced)
+        self._muted = False
+        self._from_child: PartLost | PartBack | None = None  # of the microphone
         self._ready = threading.Event()
         self._over = False
         self._lost: set[Part] = set()  # as the children told
@@ -106,7 +128,9 @@ class HearingProcess:
         self.level = -120.0  # dBFS, for a meter
         self.position: Seconds = 0.0  # of the audio
         self.counters = Counters()
+        self.microphone: PartLost | PartBack | None = None  # None: not known yet
         self.last_error: FacilitatorError | None = None
+        self.confinement: Confinement | None = None  # of the child; None until it has told
         self.given_up = False  # it crashed too often in a row
 
     @property
@@ -127,7 +151,7 @@ class HearingProcess:
         self._thread = threading.Thread(target=self._supervise, name="hearing", daemon=True)
         self._thread.start()
         if isinstance(self._source, Microphone):
-            self._moves.start()
+            self._watch.start()
 
     def wait_ready(self, seconds: float = _START_SECONDS) -> bool:
         """True as soon as the child has given its first sign of life."""
@@ -163,7 +187,7 @@ class HearingProcess:
         if process is not None:
             process.join(limit_seconds)
         self._kill()
-        self._moves.stop()
+        self._watch.stop()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(limit_seconds)
@@ -255,6 +279,10 @@ class HearingProcess:
 
     def _take(self, message: child.Message) -> None:
         match message:
+            case child.Heard(event=(PartLost(Part.MICROPHONE) | PartBack(Part.MICROPHONE)) as event):
+                with self._lock:
+                    self._from_child = event
+                    self._tell_of_microphone()
             case child.Heard(event=PartLost(part) as event):
                 self._lost.add(part)
                 self._tell(event)
@@ -269,9 +297,12 @@ class HearingProcess:
                 samples_before, messages_before = self._dropped_before
                 self.counters.dropped_samples = samples_before + dropped_samples
                 self.counters.dropped_messages = messages_before + dropped_messages
+            case child.Confined(confinement):
+                if self.confinement is None and confinement.lacking:
+                    self._tell(SafeguardsMissing())
+                self.confinement = confinement
             case child.Failed(error):
-                self.last_error = error
-                self.counters.errors[error.code] = self.counters.errors.get(error.code, 0) + 1
+                self._failed(error)
             case child.SourceOver():
                 if not self._over:
                     self._over = True
@@ -282,6 +313,31 @@ class HearingProcess:
     def _moved(self) -> None:
         with self._lock:
             self._pass_on(Moved())
+
+    def _silenced(self, muted: bool) -> None:
+        if muted:
+            self._failed(_MUTED)
+        with self._lock:
+            self._muted = muted
+            self._tell_of_microphone()
+
+    def _failed(self, error: FacilitatorError) -> None:
+        self.last_error = error
+        self.counters.errors[error.code] = self.counters.errors.get(error.code, 0) + 1
+
+    def _tell_of_microphone(self) -> None:
+        """With the lock held: what the child and the sound server say of it, as one."""
+        if self._from_child is None:
+            return
+        before, now = self.microphone, self._from_child
+        if self._muted and isinstance(now, PartBack):
+            now = PartLost(Part.MICROPHONE, MicrophoneFault.MUTED)
+        self.microphone = now
+        if isinstance(now, PartLost) and now != before:
+            self._tell(now)
+        elif isinstance(before, PartLost) and now != before:
+            self._tell(now)
+            self._pass_on(SayAgain())
 
     def _tell(self, event: Input) -> None:
         if not self._stopping.is_set():

@@ -24,9 +24,9 @@ _WRITABLE = ("/dev/snd", "/dev/null")
 
 # A second lock beside Landlock, for kernels that lack it: no new file can be made in any folder. open and
 # openat are looked at more closely; openat2 cannot be, and "not implemented" makes libraries use openat.
-# mkdir is not here. libpulse begins every connection by making the folder of its socket anew and reads EEXIST as
-# "it is there"; a filter cannot see whether it is, so it would have to answer wrongly (with EACCES libpulse gives
-# up, with EEXIST it looks for a free name for ever). Landlock refuses new folders and leaves EEXIST alone.
+# mkdir is not here. libpulse begins every connection by making the folder of its socket and reads EEXIST as
+# "it is there"; a filter cannot see whether it is, so it would have to answer wrongly (with EACCES libpulse
+# gives up, with EEXIST it looks for a free name for ever). Landlock refuses new folders and keeps EEXIST.
 _MAKING = (
     "creat", "mknod", "mknodat", "link", "linkat", "symlink", "symlinkat", "rename", "renameat", "renameat2",
     "truncate",
@@ -49,6 +49,17 @@ class Confinement:
     no_sockets: bool  # seccomp: not even those
     no_writing: bool  # Landlock: no file can be written
     no_new_files: bool  # seccomp: no file can be made
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What this system does not hold the process to, though it is promised."""
+        promised = {
+            "no network": self.no_network,
+            "no writing of files": self.no_writing,
+            "no core dumps": self.no_core_dumps,
+            "closed to other programs": self.not_dumpable,
+        }
+        return tuple(promise for promise, kept in promised.items() if not kept)
 
 
 def harden() -> None:

@@ -68,6 +68,16 @@ class Part(StrEnum):
     SPEECH_ENGINE = "speech-engine"
 
 
+class MicrophoneFault(StrEnum):
+    """Why the microphone is lost, as far as that is known."""
+
+    MUTED = "muted"  # by a button on it or in the sound settings
+    NOT_PERMITTED = "not-permitted"  # the system does not let this program listen
+    TAKEN = "taken"  # another program holds it
+    SILENT = "silent"  # it gives nothing but zeros
+    GONE = "gone"  # unplugged, or there never was one
+
+
 class Outcome(StrEnum):
     """How an announcement ended."""
 
@@ -170,9 +180,10 @@ class AnnouncementFinished(Input):
 
 @dataclass(frozen=True, slots=True)
 class PartLost(Input):
-    """A part does not work any more."""
+    """A part does not work any more. Told again when another reason is known by now."""
 
     part: Part
+    reason: MicrophoneFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +191,11 @@ class PartBack(Input):
     """A part works again."""
 
     part: Part
+
+
+@dataclass(frozen=True, slots=True)
+class SafeguardsMissing(Input):
+    """This computer does not hold the hearing process to all that is promised of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +327,7 @@ class Degraded(Effect):
 
     part: Part
     lost: bool
+    reason: MicrophoneFault | None = None
 
 
 @dataclass(frozen=True, slots=True)

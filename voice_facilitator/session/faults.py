@@ -5,7 +5,7 @@ from __future__ import annotations
 from voice_facilitator.session import events as ev
 from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
-from voice_facilitator.session.events import Part, SpeakerState
+from voice_facilitator.session.events import MicrophoneFault, Part, SpeakerState
 from voice_facilitator.session.state import Late, Pending
 
 PATIENCE_SECONDS = 5.0  # most faults are over by then: a returning microphone, a process started again
@@ -13,16 +13,21 @@ AGAIN_SECONDS = 60.0  # a part that comes and goes is not talked about each time
 _EARS = (Part.MICROPHONE, Part.HEARING)  # to the group it is one: "I cannot hear the room"
 
 
-def part_lost(core: Core, part: Part) -> None:
+def part_lost(core: Core, part: Part, reason: MicrophoneFault | None = None) -> None:
     state = core.state
     if part in state.lost:
+        if reason is not None and reason is not state.microphone_fault:
+            state.microphone_fault = reason
+            core.emit(ev.Degraded(state.now, part, lost=True, reason=reason))
         return
     deaf_before = not core.may_hear()
     state.lost.append(part)
     state.faults += 1
     if part in _EARS:
         state.who = state.silent_since = None
-    core.emit(ev.Degraded(state.now, part, lost=True))
+    if part is Part.MICROPHONE:
+        state.microphone_fault = reason
+    core.emit(ev.Degraded(state.now, part, lost=True, reason=reason))
     core.withdraw("reminder")
     core.show(core.wording.say(f"lost.{part.value}"))
     if _withdraw("back", core, part):
@@ -39,6 +44,8 @@ def part_back(core: Core, part: Part) -> None:
     if part not in state.lost:
         return
     state.lost.remove(part)
+    if part is Part.MICROPHONE:
+        state.microphone_fault = None
     if part in _EARS and core.may_hear():
         state.who, state.silent_since = SpeakerState.UNSURE, None  # until we have heard otherwise
     core.emit(ev.Degraded(state.now, part, lost=False))
@@ -60,6 +67,13 @@ def not_heard(core: Core) -> None:
     key, core.state.telling_fault = core.state.telling_fault, ""
     if key in core.state.faults_heard:
         core.state.faults_heard.remove(key)
+
+
+def safeguards_missing(core: Core) -> None:
+    """Say once, on the screens, that this computer does not hold the hearing process to its promises."""
+    if not core.state.safeguards_told:
+        core.state.safeguards_told = True
+        core.show(core.wording.say("safeguards-missing"))
 
 
 def _tell(core: Core, key: str, *, after: ev.Seconds = 0.0) -> None:

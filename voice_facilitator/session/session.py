@@ -133,14 +133,14 @@ class Session:
                 self._evidence(event)
             case ev.EnrolmentChanged():
                 self._enrolment(event)
-            case ev.AnnouncementStarted():
-                pass
             case ev.AnnouncementFinished():
                 self._announcement_over(event)
             case ev.PartLost():
-                faults.part_lost(self._core, event.part)
+                faults.part_lost(self._core, event.part, event.reason)
             case ev.PartBack():
                 faults.part_back(self._core, event.part)
+            case ev.SafeguardsMissing():
+                faults.safeguards_missing(self._core)
             case ev.HealthChanged():
                 self._core.state.health = Health(event.restarts, event.dropped, event.missed_seconds)
 

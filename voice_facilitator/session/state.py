@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from voice_facilitator.session.events import Action, Enrolment, Part, Seconds, SpeakerState
+from voice_facilitator.session.events import Action, Enrolment, MicrophoneFault, Part, Seconds, SpeakerState
 from voice_facilitator.session.machine import NOT_STARTED
 
 SNAPSHOT_VERSION = 1
@@ -110,6 +110,8 @@ class State:
     reminders: Reminders = field(default_factory=Reminders)
     presenter_of: str = ""  # the phase whose presenter is being learnt or known
     lost: list[Part] = field(default_factory=list)
+    microphone_fault: MicrophoneFault | None = None
+    safeguards_told: bool = False
     faults: int = 0  # parts lost so far
     fault_told: dict[str, Seconds] = field(default_factory=dict)
     faults_heard: list[str] = field(default_factory=list)  # what the group was told is lost

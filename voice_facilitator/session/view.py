@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import Core
-from voice_facilitator.session.events import Action, Enrolment, Floor, Part, Seconds, SpeakerState
+from voice_facilitator.session.events import (
+    Action,
+    Enrolment,
+    Floor,
+    MicrophoneFault,
+    Part,
+    Seconds,
+    SpeakerState,
+)
 from voice_facilitator.session.requests import allowed, can_undo
 
 
@@ -35,6 +43,7 @@ class View:
     reminders: bool
     timer_only: bool
     lost: tuple[Part, ...]
+    microphone_fault: MicrophoneFault | None
     faults: int  # parts lost so far, those that are back included
     restarts: int  # of our processes, so far
     dropped: int  # events, announcements and lines refused by a full queue or disk, so far
@@ -76,6 +85,7 @@ def view(core: Core) -> View:
         reminders=core.may_remind(),
         timer_only=state.timer_only,
         lost=tuple(state.lost),
+        microphone_fault=state.microphone_fault,
         faults=state.faults,
         restarts=state.health.restarts,
         dropped=state.health.dropped,

@@ -79,7 +79,7 @@ class SpeakingProcess:
         self._thread = threading.Thread(target=self._supervise, name="speaking", daemon=True)
         self._process: BaseProcess | None = None
         self._reports: Connection | None = None
-        self._lost: set[Part] = set()  # of the supervising thread
+        self.works: dict[Part, bool] = {}  # as far as the process has told
         self._close_now = threading.Event()
         self._begun = threading.Event()
         self._lock = threading.Lock()
@@ -231,12 +231,10 @@ class SpeakingProcess:
                 self._safely(lambda: self._on_progress(done, total))
 
     def _part_is(self, part: Part, *, works: bool) -> None:
-        if works and part in self._lost:
-            self._lost.discard(part)
-            self._tell(PartBack(part))
-        elif not works and part not in self._lost:
-            self._lost.add(part)
-            self._tell(PartLost(part))
+        worked = self.works.get(part, True)
+        self.works[part] = works
+        if works != worked:
+            self._tell(PartBack(part) if works else PartLost(part))
 
     def _end_process(self) -> None:
         process, reports = self._process, self._reports

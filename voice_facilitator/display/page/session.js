@@ -58,7 +58,7 @@ function draw() {
   drawContacts();
   block("heard").hidden = !state.heard;
   if (state.heard) put(place("heard"), say(`heard.${state.heard}`));
-  put(place("microphone"), say(`microphone.${state.microphone}`));
+  put(place("microphone"), say(state.microphone_text));
   room.querySelector(".mic").dataset.state = state.microphone;
   room.querySelector(".mic path").setAttribute("d", MICROPHONE[state.microphone]);
   const missing = state.missing.map((part) => say(`missing.${part}`));
