@@ -77,6 +77,7 @@ class SetupStage:
         self._hearing: HearingProcess | None = None
         self._speaking: SpeakingProcess | None = None
         self._microphone_lost = False
+        self._microphone_fault: ev.MicrophoneFault | None = None
         self._listens_since = time.monotonic()
         self._test = "idle"  # "playing", "done", "failed"
         self._tests = 0
@@ -128,10 +129,10 @@ class SetupStage:
                 return item in _GO_KEYS and self._goes_by_key()
             case Choice():
                 return self._choose(item)
-            case ev.PartLost(Part.MICROPHONE | Part.HEARING):
-                self._microphone_lost = True
+            case ev.PartLost(Part.MICROPHONE | Part.HEARING, reason):
+                self._microphone_lost, self._microphone_fault = True, reason
             case ev.PartBack(Part.MICROPHONE | Part.HEARING):
-                self._microphone_lost = False
+                self._microphone_lost, self._microphone_fault = False, None
             case ev.AnnouncementFinished(number, outcome) if (
                 number == self._tests and self._test == "playing"
             ):
@@ -212,7 +213,7 @@ class SetupStage:
         """For the level meter: the microphone that is chosen now."""
         if self._hearing is not None:
             self._let_go(self._hearing.stop)
-        self._hearing, self._microphone_lost = None, False
+        self._hearing, self._microphone_lost, self._microphone_fault = None, False, None
         if self._devices["input"] and not self._missing_models:
             settings = self._chosen.settings.hearing
             self._hearing = HearingProcess(Microphone(settings.microphone), settings, self._happened)
@@ -273,6 +274,7 @@ class SetupStage:
                 "microphones": self._devices["input"],
                 "microphone": chosen.settings.hearing.microphone,
                 "microphone_state": self._microphone_state(),
+                "microphone_text": self._microphone_text(),
                 "level": self._level(),
                 "speakers": self._devices["output"],
                 "speaker": chosen.settings.speaking.speaker,
@@ -293,6 +295,11 @@ class SetupStage:
         if self._hearing is not None and self._hearing.level > _NO_SOUND_DBFS:
             return "hears"
         return "starting" if time.monotonic() - self._listens_since < _OPEN_SECONDS else "lost"
+
+    def _microphone_text(self) -> str:
+        """The key of what is said of it: why it is lost, where that is known."""
+        state, fault = self._microphone_state(), self._microphone_fault
+        return f"microphone.lost.{fault.value}" if state == "lost" and fault else f"setup.microphone.{state}"
 
     def _level(self) -> float:
         """From 0 to 1."""

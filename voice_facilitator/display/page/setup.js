@@ -27,7 +27,7 @@ export function take(state, role) {
   if (document.activeElement !== minutes) minutes.value = state.minutes;
   place("minutes").textContent = say("minutes.short", { count: state.minutes });
   place("description").textContent = state.description;
-  place("microphone-state").textContent = say(`setup.microphone.${state.microphone_state}`);
+  place("microphone-state").textContent = say(state.microphone_text);
   page.querySelector("meter").hidden = state.microphone_state !== "hears";
   place("test").textContent = state.test === "idle" ? "" : say(`setup.test.${state.test}`);
   field("timer_only").checked = state.timer_only;
