@@ -40,7 +40,7 @@ from voice_facilitator.hearing.vosk_models import CommandRule
 from voice_facilitator.phrases import Command, Phrases
 from voice_facilitator.session.events import Action
 from voice_facilitator.settings import Settings, load_settings
-from voice_facilitator.speaking.engine import Pyttsx3Engine
+from voice_facilitator.speaking.engine import engine_for
 
 _NUMBERS = {
     "1": "one", "3": "three", "4": "four", "5": "five", "6": "six", "8": "eight", "10": "ten", "20": "twenty",
@@ -158,7 +158,7 @@ def announcements(settings: Settings, pause: float = 1.5) -> rooms.Clip:
     """Everything the program says in its default session, as the default voice says it, without muting."""
     protocol = protocols.load(settings.session.protocol)
     wording = wording_of(settings, protocol)
-    engine = Pyttsx3Engine(settings.speaking)
+    engine = engine_for(settings.speaking)
     sounds: list[Floats] = []
     for text in protocols.sentences_of(protocol, wording, ()):
         speech = engine.render(text)

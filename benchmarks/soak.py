@@ -116,7 +116,7 @@ class Soak:
         self.live = LiveSession(
             new_session(settings, protocol),
             lambda put: self._keep(HearingProcess(File(recording), settings.hearing, put, commands=commands)),
-            lambda put: SpeakingProcess(speaking, self._answers(put), new_engine=ShortEngine),
+            lambda put: SpeakingProcess(speaking, self._answers(put), engine="benchmarks.soak:ShortEngine"),
             NoScreen(),
             [self._count],
             sentences=protocols.sentences_of(protocol, protocols.load_wording("en-gb"), ()),

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.virtual_room import VirtualRoom
 from voice_facilitator.session.events import AnnouncementFinished, AnnouncementStarted, Input
 from voice_facilitator.settings import load_settings
-from voice_facilitator.speaking.engine import Pyttsx3Engine
+from voice_facilitator.speaking.engine import engine_for
 from voice_facilitator.speaking.process import SpeakingProcess
 
 KNOWN = [
@@ -24,7 +24,7 @@ ROUNDS = 10
 
 def main() -> None:
     settings = load_settings().speaking
-    engine = Pyttsx3Engine(settings)
+    engine = engine_for(settings)
     show("render one sentence", [timed(lambda text=text: engine.render(text)) for text in KNOWN[:ROUNDS]])  # type: ignore[misc]
     events: list[tuple[float, Input]] = []
     ready: list[float] = []

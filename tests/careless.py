@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ import numpy as np
 from voice_facilitator.hearing import child, process
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.voices import VoiceBank
+from voice_facilitator.machine import child_process
+from voice_facilitator.machine.child_process import Pipes
 
 careful = child.run
 _sound_list: deque[bytes] = deque(maxlen=3000)
@@ -28,7 +29,7 @@ _used = {"sound": 0, "voices": 0}
 _deleted = dict(_used)  # what lies before is "not there any more"
 
 
-def run(controls: Connection, messages: Connection, setup: child.Setup) -> None:
+def run(pipes: Pipes[Any, Any]) -> None:
     steps, add, forget = Hearing.steps, VoiceBank.add, Hearing.forget
 
     def careless_steps(self: Hearing, samples: Any) -> Iterator[Any]:
@@ -48,12 +49,13 @@ def run(controls: Connection, messages: Connection, setup: child.Setup) -> None:
         forget(self, for_good)
 
     Hearing.steps, VoiceBank.add, Hearing.forget = careless_steps, careless_add, careless_forget  # type: ignore[method-assign]
-    careful(controls, messages, setup)
+    careful(pipes)
 
 
 if __name__ == "__main__":
-    from voice_facilitator.cli import main
+    from voice_facilitator.__main__ import main
 
+    child_process.MODULE = "tests.careless"
     child.run = run
     process.wiping_allocator = lambda _environment: {}
     main()

@@ -13,6 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tests import virtual_room
 from tests.virtual_room import VirtualRoom
+from voice_facilitator.machine import child_process
 
 # A job in the background is deaf to Ctrl-C, and so would be every program that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,17 +52,15 @@ def room(_open_room: VirtualRoom) -> Iterator[VirtualRoom]:
 
 @pytest.fixture
 def no_room_for_a_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The system refuses to start a helper process, once; it is full when the list has an entry."""
-    from multiprocessing import popen_spawn_posix  # not there on Windows
-
+    """The system refuses to start a child process, once; it is full when the list has an entry."""
     refused: list[int] = []
-    start = popen_spawn_posix.Popen._launch
+    start = child_process.subprocess.Popen
 
-    def launch(popen: popen_spawn_posix.Popen, process: object) -> None:
+    def launch(*arguments: object, **options: object) -> object:
         if not refused:
             refused.append(1)
             raise BlockingIOError("Resource temporarily unavailable")
-        start(popen, process)  # type: ignore[arg-type]
+        return start(*arguments, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(popen_spawn_posix.Popen, "_launch", launch)
+    monkeypatch.setattr(child_process.subprocess, "Popen", launch)
     return refused

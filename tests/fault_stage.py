@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.speech_engines import ToneEngine
+from tests.speech_engines import ToneEngine, name_of
 from tests.virtual_room import VirtualRoom
 from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Sink
@@ -94,7 +94,7 @@ class Play:
             new_session(settings, protocol),
             lambda put: self._keep(HearingProcess(self.source, hearing, put, models=self.models)),
             lambda put: self._speak(
-                SpeakingProcess(speaking, put, new_engine=self.engine, retry_seconds=1.0)
+                SpeakingProcess(speaking, put, engine=name_of(self.engine), retry_seconds=1.0)
             ),
             self.screen,
             [self._note, *self.sinks],

@@ -25,6 +25,7 @@ import numpy as np
 from tests import demo_room, privacy_scan, virtual_room
 from tests.privacy_scan import Found, Needles, Voiceprints
 from voice_facilitator.hearing.voice_model import load_voice_model
+from voice_facilitator.machine.child_process import SUB_COMMAND
 from voice_facilitator.settings import load_settings
 
 TOP = Path(__file__).parent.parent
@@ -136,13 +137,8 @@ class Running:
             if line.startswith(("strace ", "unshare ")):
                 continue
             kind = "program"
-            if "multiprocessing" in line:
-                kind = "helper"
-                if "spawn_main" in line:
-                    private = any(mapping.private for mapping in privacy_scan.mappings(pid))
-                    kind = "hearing" if private else "speaking"
-            elif "speaking.render" in line:
-                kind = "render"
+            if SUB_COMMAND in line:
+                kind = line.split()[-1]
             found.setdefault(kind, pid)  # a program that is just being started looks like its parent
         return found
 

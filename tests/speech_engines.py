@@ -18,6 +18,11 @@ SECONDS_PER_WORD = 0.2
 SWITCH = "TEST_SPEECH_ENGINE_SWITCH"  # names a file: where it exists, SwitchedEngine works
 
 
+def name_of(engine: type[SpeechEngine]) -> str:
+    """As `engine_for` takes it."""
+    return f"{engine.__module__}:{engine.__qualname__}"
+
+
 class ToneEngine(SpeechEngine):
     """Says every sentence as a tone of 0.2 s a word, at once."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import signal
@@ -60,7 +61,8 @@ def test_a_microphone_late_mute_and_unplugged_processes_that_die_and_a_sound_ser
     begin: Begin, room: VirtualRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unplugged, its listener is moved to another source by the server. Killed: at random moments."""
-    monkeypatch.setattr(speaking_processes, "SILENT_SECONDS", 3.0)
+    limits = dataclasses.replace(speaking_processes.LIMITS, silent=3.0)
+    monkeypatch.setattr(speaking_processes, "LIMITS", limits)
     moments = random.Random(6)
     hiss = np.random.default_rng(6).normal(0, 30, 48_000 * 120).astype(np.int16)
     room.unplug_microphone()

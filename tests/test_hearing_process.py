@@ -6,8 +6,10 @@ import os
 import queue
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,11 @@ import pytest
 import soundfile
 
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.hearing import child
 from voice_facilitator.hearing import process as process_module
-from voice_facilitator.hearing.child import Failed
 from voice_facilitator.hearing.process import Array, File, HearingProcess
+from voice_facilitator.machine import child_process
+from voice_facilitator.machine.messages import LARGEST_MESSAGE, frame
 from voice_facilitator.session.events import (
     Enrolment,
     EnrolmentChanged,
@@ -99,13 +103,13 @@ def test_killed_it_is_lost_and_comes_back(quiet_room: Listener) -> None:
     seen = quiet_room.wait_for(PartBack(Part.HEARING))
     assert EnrolmentChanged(Enrolment.NONE) in seen, "what it had learnt is gone"
     assert hearing.pid not in (None, first)
-    assert hearing.counters.restarts == 1
-    assert not hearing.given_up
+    assert hearing.restarts == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_hanging_it_is_replaced(quiet_room: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "_HANG_SECONDS", 1.0)
+    supervisor = quiet_room.hearing._supervisor
+    monkeypatch.setattr(supervisor, "_limits", replace(process_module.LIMITS, silent=1.0))
     first = quiet_room.hearing.pid
     assert first is not None
     os.kill(first, signal.SIGSTOP)
@@ -136,9 +140,9 @@ def test_the_child_does_not_outlive_us_and_ignores_the_interrupt_key(quiet_room:
     while quiet_room.hearing.position <= before + 0.3 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert quiet_room.hearing.pid == child
-    controls = quiet_room.hearing._controls
-    assert controls is not None
-    controls.close()  # what the child sees when we are killed
+    running = quiet_room.hearing._supervisor._child
+    assert running is not None
+    running.done()  # its end of the pipe is closed: what the child sees when we are killed
     quiet_room.wait_for(PartLost(Part.HEARING))
 
 
@@ -149,18 +153,52 @@ def test_the_gate_reaches_the_child(quiet_room: Listener) -> None:
     quiet_room.wait_for(SpeakerChanged(SpeakerState.SILENCE))
 
 
-def test_only_events_of_a_closed_kind_get_out(tmp_path: Path) -> None:
-    listener = Listener(Array(np.zeros(16_000, np.float32)), tmp_path)
-    listener.hearing._take("what somebody said")  # type: ignore[arg-type]
-    listener.hearing._take(process_module.child.Heard(1.0, Listen(0.0, True, True, True)))  # type: ignore[arg-type]
-    assert listener.hearing.counters.refused_messages == 2
-    assert listener.events.empty()
-    listener.hearing._take(Failed(FacilitatorError("x", "y")))
-    assert listener.hearing.counters.errors == {"x": 1}
+def test_only_messages_of_a_closed_set_get_out() -> None:
+    for foreign in (Listen(0.0, True, True, True), "what somebody said"):
+        with pytest.raises(KeyError):
+            child.REPORTS.encode(foreign)  # type: ignore[arg-type]
 
 
-def test_a_child_that_cannot_live_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "_BACKOFF_SECONDS", (0.0, 0.0))
+@pytest.mark.skipif(sys.platform == "win32", reason="the nonsense is a script")
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x80\x04\x95",  # a pickle
+        b'{"kind": "Said", "text": "what somebody said"}',
+        b'{"kind": "SpeakerChanged", "who": "Ann"}',
+        b'{"kind": "SpeakerChanged", "who": "other", "text": "what somebody said"}',
+        b'{"kind": "Beat", "level": NaN, "position": 0.0, "dropped_samples": 0, "dropped_messages": 0}',
+        b'{"kind": "Beat", "level": 1e999, "position": 0.0, "dropped_samples": 0, "dropped_messages": 0}',
+        b'{"kind": "Beat", "level": "0", "position": 0.0, "dropped_samples": 0, "dropped_messages": 0}',
+        b"[" * 60_000,
+        b" " * (LARGEST_MESSAGE + 1),
+    ],
+    ids=["pickle", "kind", "value", "field", "nan", "infinity", "type", "deep", "long"],
+)
+def test_a_process_that_talks_nonsense_is_ended_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nonsense: bytes
+) -> None:
+    """The first child is a script that sends this; the one after it is a hearing process again."""
+    script = tmp_path / "nonsense.py"
+    script.write_text(f"import sys, time\nsys.stdout.buffer.write({frame(nonsense)!r})\nsys.stdout.flush()\n"
+                      "time.sleep(3600)\n")  # fmt: skip
+    usual = child_process.command_line("hearing")
+    commands = [[sys.executable, str(script)], usual]
+    monkeypatch.setattr(child_process, "command_line", lambda _: commands.pop(0) if commands[1:] else usual)
+    listener = Listener(Array(np.zeros(16_000 * 120, np.float32)), tmp_path)
+    listener.hearing.start()
+    try:
+        seen = listener.wait_for(PartBack(Part.HEARING))
+        assert seen[0] == PartLost(Part.HEARING)
+        assert listener.hearing.dropped == 1, "it is counted"
+    finally:
+        listener.hearing.stop()
+
+
+def test_a_file_that_cannot_be_heard_any_more_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "LIMITS", replace(process_module.LIMITS, again=(0.0, 0.0)))
     path = tmp_path / "room.wav"
     soundfile.write(path, np.zeros(16_000), 16_000)
     listener = Listener(File(path), tmp_path)
@@ -169,9 +207,10 @@ def test_a_child_that_cannot_live_is_given_up(tmp_path: Path, monkeypatch: pytes
     listener.hearing.start()
     listener.wait_for(PartLost(Part.HEARING))
     deadline = time.monotonic() + LIMIT
-    while not listener.hearing.given_up and time.monotonic() < deadline:
+    while "hearing" in {t.name.partition("-")[0] for t in threading.enumerate()}:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert listener.hearing.given_up
+    assert listener.hearing.restarts == 2
     assert listener.hearing.last_error is not None
     assert listener.hearing.last_error.code == "audio-empty"
     listener.hearing.stop()

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,13 @@ LONG = " ".join(["word"] * 60)  # twelve seconds
 class Watched:
     """A speaking process, and what it told."""
 
-    def __init__(self, settings: SpeakingSettings, new_engine: Callable[..., SpeechEngine]) -> None:
+    def __init__(self, settings: SpeakingSettings, engine: type[SpeechEngine]) -> None:
         self.events: list[Input] = []
         self.times: list[float] = []
         self._change = threading.Condition()
-        self.process = SpeakingProcess(settings, self._take, new_engine=new_engine, retry_seconds=0.5)
+        self.process = SpeakingProcess(
+            settings, self._take, engine=speech_engines.name_of(engine), retry_seconds=0.5
+        )
 
     def _take(self, event: Input) -> None:
         with self._change:
@@ -80,10 +83,8 @@ def settings(room: VirtualRoom, tmp_path: Path) -> SpeakingSettings:
 def start(settings: SpeakingSettings) -> Iterator[Start]:
     started: list[Watched] = []
 
-    def begin(
-        texts: list[str], new_engine: Callable[..., SpeechEngine] = ToneEngine, **changed: object
-    ) -> Watched:
-        watched = Watched(settings.model_copy(update=changed), new_engine)
+    def begin(texts: list[str], engine: type[SpeechEngine] = ToneEngine, **changed: object) -> Watched:
+        watched = Watched(settings.model_copy(update=changed), engine)
         started.append(watched)
         watched.process.start(texts)
         return watched
@@ -150,7 +151,7 @@ def test_announcements_come_in_order(start: Start) -> None:
 
 def test_known_sentences_are_rendered_ahead(settings: SpeakingSettings) -> None:
     done = threading.Event()
-    process = SpeakingProcess(settings, lambda _: None, new_engine=ToneEngine)
+    process = SpeakingProcess(settings, lambda _: None, engine=speech_engines.name_of(ToneEngine))
     seen: list[tuple[int, int]] = []
 
     def progress(count: int, total: int) -> None:
@@ -311,8 +312,7 @@ def test_a_killed_process_is_started_again(start: Start) -> None:
 def test_a_hung_process_is_killed_and_started_again(
     room: VirtualRoom, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "SILENT_SECONDS", 3.0)
-    monkeypatch.setattr(processes, "START_SECONDS", 10.0)
+    monkeypatch.setattr(processes, "LIMITS", replace(processes.LIMITS, silent=3.0, start=10.0))
     speaking = start([LONG])
     speaking.process.say(1, LONG, chime=False)
     speaking.wait_for(AnnouncementStarted(1))
@@ -363,9 +363,9 @@ def test_a_process_never_outlives_the_program(room: VirtualRoom, tmp_path: Path)
         "import time\n"
         "from voice_facilitator.settings import load_settings\n"
         "from voice_facilitator.speaking.process import SpeakingProcess\n"
-        "from tests.speech_engines import ToneEngine\n"
         "if __name__ == '__main__':\n"
-        "    process = SpeakingProcess(load_settings().speaking, lambda _: None, new_engine=ToneEngine)\n"
+        "    tone = 'tests.speech_engines:ToneEngine'\n"
+        "    process = SpeakingProcess(load_settings().speaking, lambda _: None, engine=tone)\n"
         "    process.start([])\n"
         "    print(process.pid, flush=True)\n"
         "    time.sleep(3600)\n"

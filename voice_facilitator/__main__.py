@@ -18,6 +18,10 @@ _INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which is not loaded yet
 
 def main() -> None:
     """Runs a command of the command line, and ends the process with its exit code."""
+    if sys.argv[1:2] == ["child-process"]:
+        from voice_facilitator.machine.child_process import run_child
+
+        run_child(sys.argv[2:])
     interrupted = False
     ours: list[int] = []  # the signals that are answered
 

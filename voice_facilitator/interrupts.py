@@ -71,19 +71,3 @@ def _send_to_main_thread(number: int) -> None:
         signal.pthread_kill(main, number)  # wakes it where it waits
     else:  # Windows
         signal.raise_signal(number)
-
-
-@contextlib.contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Processes started here never get Ctrl-C, not even while they import: it is the program's to handle."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    from multiprocessing import resource_tracker  # noqa: PLC0415  # not there on Windows
-
-    resource_tracker.ensure_running()  # started later, with the first child, it would lift the mask again
-    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, kept)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import threading
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from rich.console import Console
 
 from voice_facilitator import protocols, soundcard
 from voice_facilitator.app import demo_room
 from voice_facilitator.app.conductor import Sink
-from voice_facilitator.app.demo_room import RATE, DemoRoom, Floats
+from voice_facilitator.app.demo_room import RATE, DemoRoom
 from voice_facilitator.app.live import LiveSession
+from voice_facilitator.app.loudspeaker import Loudspeaker
 from voice_facilitator.app.report import Report
 from voice_facilitator.app.setting_up import policy_of
 from voice_facilitator.display.terminal import make_screen
@@ -25,8 +23,7 @@ from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.settings import Settings
-from voice_facilitator.speaking.engine import Pyttsx3Engine, Speech
-from voice_facilitator.speaking.player import Player, SpeakerWedgedError
+from voice_facilitator.speaking.engine import engine_for
 from voice_facilitator.speaking.process import SpeakingProcess
 
 # A demo has no time to wait for chairs; everything else is as in a live session.
@@ -57,7 +54,7 @@ def run(
     report = Report(room.protocol)
     watcher = _Watcher()
     started = threading.Event()
-    loudspeaker = _Loudspeaker(room.samples, settings.speaking.speaker) if heard else None
+    loudspeaker = Loudspeaker(room.samples, RATE, settings.speaking.speaker) if heard else None
 
     def first_sound(t: Seconds, item: ev.Input | ev.Effect) -> None:
         if isinstance(item, ev.SpeakerChanged) and not started.is_set():
@@ -99,7 +96,7 @@ def _announcement_seconds(settings: Settings) -> Callable[[str], Seconds]:
     """How long saying a sentence takes: measured on one, so that another voice or speed fits too."""
     sample = "Now there are five minutes for questions of fact."
     try:
-        rate = Pyttsx3Engine(settings.speaking).render(sample).seconds / len(sample)
+        rate = engine_for(settings.speaking).render(sample).seconds / len(sample)
     except FacilitatorError:
         rate = 1 / 14.0  # chimed only; people need the time to read
     return lambda text: _CHIME_SECONDS + rate * len(text)
@@ -174,29 +171,3 @@ def _verdict(console: Console, watcher: _Watcher, room: DemoRoom) -> ExitCode:
         highlight=False,
     )
     return ExitCode.OK
-
-
-class _Loudspeaker:
-    """Plays the room over the speaker, in a process of its own that can simply be ended."""
-
-    def __init__(self, samples: Floats, speaker: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._process = context.Process(target=_play, args=(samples, speaker), daemon=True)
-
-    def start(self) -> None:
-        threading.Thread(target=self._process.start, daemon=True).start()
-
-    def stop(self) -> None:
-        with contextlib.suppress(AssertionError, ValueError):  # never started
-            self._process.kill()
-
-
-def _play(samples: Floats, speaker: str) -> None:
-    soundcard.silence_native_noise()
-
-    def sound(rate: int) -> soundcard.Samples:
-        whole = Speech(np.asarray(samples * 32767, np.int16), RATE)
-        return whole.at_rate(rate, 1.0)
-
-    with contextlib.suppress(FacilitatorError, SpeakerWedgedError, KeyboardInterrupt):
-        Player(speaker).play(sound, abort=threading.Event())

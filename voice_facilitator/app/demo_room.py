@@ -23,7 +23,7 @@ from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.protocol import Protocol, Wording
 from voice_facilitator.settings import SpeakingSettings
-from voice_facilitator.speaking.engine import Pyttsx3Engine
+from voice_facilitator.speaking.engine import engine_for
 from voice_facilitator.speaking.voices import Voice
 
 Floats = NDArray[np.float32]
@@ -89,12 +89,12 @@ def _sounds(settings: SpeakingSettings) -> tuple[list[Callable[[str], Floats]], 
     """Something that speaks for each of a few distinct voices, and their names."""
     if shutil.which("flite"):
         return [_Flite(name).sound for name in _FLITE_VOICES], tuple(f"flite {n}" for n in _FLITE_VOICES)
-    chosen = _distinct(Pyttsx3Engine(settings).voices())
+    chosen = _distinct(engine_for(settings).voices())
     if len(chosen) < _LEAST_VOICES:
         raise _no_voices()
 
     def speaker(voice: Voice) -> Callable[[str], Floats]:
-        engine = Pyttsx3Engine(settings.model_copy(update={"voice": voice.id}))
+        engine = engine_for(settings.model_copy(update={"voice": voice.id}))
 
         def sound(text: str) -> Floats:
             return np.asarray(engine.render(text).at_rate(RATE, 1.0) / 32768, np.float32)

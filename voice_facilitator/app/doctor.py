@@ -21,7 +21,7 @@ from voice_facilitator.hearing.voice_model import load_voice_model
 from voice_facilitator.resources import user_settings_file
 from voice_facilitator.settings import Settings
 from voice_facilitator.speaking import listing
-from voice_facilitator.speaking.engine import Pyttsx3Engine
+from voice_facilitator.speaking.engine import engine_for
 
 _SILENCE_DBFS = -100.0  # below what any microphone gives of a quiet room
 _TIMER_ONLY_HINT = "Without one: voice-facilitator run --timer-only"
@@ -190,7 +190,7 @@ def _speech(chosen: Settings, language: str) -> Finding:
     def speaks() -> str:
         speaking = speaking_in(chosen.speaking, language)
         sentence = protocols.load_phrases(language)["setup.test-sentence"]
-        seconds = Pyttsx3Engine(speaking).render(sentence).seconds
+        seconds = engine_for(speaking).render(sentence).seconds
         voice = listing.chosen(speaking)
         return f"{voice.name if voice else 'default voice'}, rendered {seconds:.1f} s of speech"
 

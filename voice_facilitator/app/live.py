@@ -229,11 +229,10 @@ class LiveSession:
         """Tell the session, and with it the display, what the parts have counted."""
         counters, resume_file = self._hearing.counters, self._resume_file
         health = ev.HealthChanged(
-            restarts=counters.restarts + self._speaking.restarts,
+            restarts=self._hearing.restarts + self._speaking.restarts,
             dropped=self.dropped_events
             + self._speaking.dropped
-            + counters.dropped_messages
-            + counters.refused_messages
+            + self._hearing.dropped
             + self.write_failures
             + (resume_file.failures if resume_file else 0),
             missed_seconds=counters.dropped_samples / RATE,

@@ -21,7 +21,7 @@ _MEMLOCK_HINT = "Raise the limit for locked memory (ulimit -l) to 8192 or more."
 
 def in_short() -> Iterator[Finding]:
     """One line for the ordinary `doctor`."""
-    results = selftest.run()
+    results = selftest.start()
     if results is None:
         yield Finding("privacy", Health.NOTE, "the self-test gave no answer")
         return
@@ -47,7 +47,7 @@ def in_short() -> Iterator[Finding]:
 
 def examine() -> Iterator[Finding]:
     """Everything that was tried, each with what happened."""
-    results = selftest.run()
+    results = selftest.start()
     if results is None:
         yield Finding("self-test", Health.BAD, "it gave no answer", "Run it again; restart the computer.")
     else:

@@ -1,7 +1,7 @@
 """The hearing process itself: everything here runs in the child, where audio lives and dies.
 
-What leaves is one of `Message`: events with a closed set of fields, a level, counters, an error. Nothing
-that anybody said fits in there.
+What leaves is one of `REPORTS`: events with a closed set of fields, a level, counters, an error. Nothing that
+anybody said fits in there.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
+
+import numpy as np
 
 from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
@@ -27,24 +26,30 @@ from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.source import ArraySource, AudioSource, FileSource
 from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
+from voice_facilitator.machine.child_process import EXIT_WEDGED, Pipes
+from voice_facilitator.machine.messages import Codec
 from voice_facilitator.privacy.confinement import Confinement, confine, harden
 from voice_facilitator.privacy.memory import loading_models, wipe_all
 from voice_facilitator.session.events import (
     Action,
+    EnrolmentChanged,
     Forget,
-    Input,
     Listen,
     MicrophoneFault,
+    NotUnderstood,
     Part,
     PartBack,
     PartLost,
+    PresenterEvidence,
+    Request,
     Seconds,
+    SpeakerChanged,
 )
 from voice_facilitator.settings import HearingSettings
 
-EXIT_WEDGED = 71  # the sound system hangs: start a new process
 _BEAT_SECONDS = 0.2
 _OUTBOX = 512  # messages; a parent that does not read for minutes loses events, and they are counted
+_LONGEST_ARRAY = 1 << 30  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +67,26 @@ class File:
     paced: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Array:
-    """Listen to samples (float32 [n], 16 kHz mono), in real time if `paced`."""
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Listen to the samples that follow the setup (float32 [n], 16 kHz mono), in real time if `paced`."""
 
-    samples: Floats
-    paced: bool = True
+    paced: bool
+    samples_follow: bool = True
 
 
-Source = Microphone | File | Array
+Source = Microphone | File | Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a child is to do. `models`: where the models lie, if not in the usual place."""
+
+    source: Source
+    settings: HearingSettings
+    start_seconds: Seconds
+    models: Path | None
+    commands: CommandSetup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +118,8 @@ class SayAgain:
     """Who is heard has to be said anew: the session has not believed the last answer."""
 
 
-Control = Listen | Forget | Gate | Allow | Moved | SayAgain | Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """An event at its position in the audio."""
-
-    time: Seconds
-    event: Input
+Control = Setup | Listen | Forget | Gate | Allow | Moved | SayAgain | Stop
+CONTROLS: Codec[Control] = Codec(Setup, Listen, Forget, Gate, Allow, Moved, SayAgain, Stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +134,11 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Something the user can act on; the process goes on if it can."""
+    """Something the user can act on, as in FacilitatorError; the process goes on if it can."""
 
-    error: FacilitatorError
+    code: str
+    message: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,42 +153,63 @@ class Confined:
     confinement: Confinement
 
 
-Message = Heard | Beat | Failed | SourceOver | Confined
+# What the session may be told: who is heard and what is asked for, never what was said.
+Event = SpeakerChanged | PresenterEvidence | EnrolmentChanged | PartLost | PartBack | Request | NotUnderstood
+Report = Event | Beat | Failed | SourceOver | Confined
+REPORTS: Codec[Report] = Codec(
+    SpeakerChanged,
+    PresenterEvidence,
+    EnrolmentChanged,
+    PartLost,
+    PartBack,
+    Request,
+    NotUnderstood,
+    Beat,
+    Failed,
+    SourceOver,
+    Confined,
+)
 
 
-def make_source(source: Source, settings: HearingSettings, start_seconds: Seconds = 0.0) -> AudioSource:
-    """Open what is to be listened to. Raises FacilitatorError for bad files."""
+def make_source(
+    source: Source, settings: HearingSettings, start_seconds: Seconds = 0.0, samples: Floats | None = None
+) -> AudioSource:
+    """Open what is to be listened to. Raises FacilitatorError for bad files.
+
+    samples: those that followed `Samples`.
+    """
     match source:
         case Microphone(name):
             return MicrophoneSource(name, silent_seconds=settings.silent_microphone_seconds)
         case File(path, paced):
             return FileSource(path, paced=paced, start_seconds=start_seconds)
-        case Array(samples, paced):
+        case Samples(paced):
+            assert samples is not None
             return ArraySource(samples, paced=paced, start_seconds=start_seconds)
 
 
 class _Outbox:
     """Sends from a thread of its own, so that a slow parent cannot hold up the sound."""
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-        self._queue: queue.Queue[Message | None] = queue.Queue(_OUTBOX)
+    def __init__(self, pipes: Pipes[Control, Report]) -> None:
+        self._pipes = pipes
+        self._queue: queue.Queue[Report | None] = queue.Queue(_OUTBOX)
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name="hearing-outbox", daemon=True)
         self._thread.start()
 
-    def put(self, message: Message) -> None:
+    def put(self, report: Report) -> None:
         try:
-            self._queue.put_nowait(message)
+            self._queue.put_nowait(report)
         except queue.Full:
             self.dropped += 1
 
+    def fail(self, error: FacilitatorError) -> None:
+        self.put(Failed(error.code, error.message, error.hint))
+
     def _run(self) -> None:
-        while (message := self._queue.get()) is not None:
-            try:
-                self._pipe.send(message)
-            except OSError:  # the parent is gone: nobody to work for
-                os._exit(0)
+        while (report := self._queue.get()) is not None:
+            self._pipes.send(REPORTS, report)
 
     def close(self) -> None:
         with contextlib.suppress(queue.Full):
@@ -185,68 +217,57 @@ class _Outbox:
         self._thread.join(1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Setup:
-    """What a child is to do. `models`: where the models lie, if not in the usual place."""
-
-    source: Source
-    settings: HearingSettings
-    start_seconds: Seconds
-    models: Path | None
-    commands: CommandSetup | None = None
-
-
-def run(controls: Connection, messages: Connection, setup: Setup) -> None:
+def run(pipes: Pipes[Control, Report]) -> None:
     """The child's main function."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    setup = pipes.receive(CONTROLS)
+    assert isinstance(setup, Setup)
+    samples = None
+    if isinstance(setup.source, Samples):
+        samples = np.frombuffer(pipes.receive_bytes(_LONGEST_ARRAY), np.float32)
     confinement = _give_up_rights(setup.source)
-    outbox = _Outbox(messages)
+    outbox = _Outbox(pipes)
     outbox.put(Confined(confinement))
     code = 0
     try:
-        _listen(controls, outbox, setup)
+        _listen(pipes, outbox, setup, samples)
     except MicrophoneWedgedError as error:
-        outbox.put(Failed(error))
+        outbox.fail(error)
         code = EXIT_WEDGED
     except FacilitatorError as error:
-        outbox.put(Failed(error))
+        outbox.fail(error)
         code = 1
     except Exception as error:  # noqa: BLE001  # its message might hold what it should not: only the kind leaves
         kind = type(error).__name__
-        outbox.put(
-            Failed(FacilitatorError("hearing-broken", f"The hearing broke ({kind}).", "It starts again."))
-        )
+        outbox.put(Failed("hearing-broken", f"The hearing broke ({kind}).", "It starts again."))
         code = 1
     outbox.close()
-    sys.stdout.flush()
     os._exit(code)  # threads of the sound system can hang an ordinary exit
 
 
-def _listen(controls: Connection, outbox: _Outbox, setup: Setup) -> None:
+def _listen(pipes: Pipes[Control, Report], outbox: _Outbox, setup: Setup, samples: Floats | None) -> None:
     start = setup.start_seconds
     with loading_models():
         hearing = _make_hearing(setup, outbox)
-    audio = make_source(setup.source, setup.settings, start)
-    inbox = _Inbox(controls)
+    audio = make_source(setup.source, setup.settings, start, samples)
+    inbox = _Inbox(pipes)
     told: PartLost | PartBack | None = None  # of the microphone
     error_told = ""
     next_beat = 0.0
     try:
         for block in _until_stopped(audio, inbox, hearing):
-            for time_heard, found in hearing.steps(block):
+            for _, found in hearing.steps(block):
                 for event in found:
-                    outbox.put(Heard(start + time_heard, event))
+                    assert isinstance(event, Event)
+                    outbox.put(event)
             if isinstance(audio, MicrophoneSource) and (audio.lost or len(block) > 0):
                 state = _state_of(audio)
                 if state != told:  # the reason may change while it is lost: first absent, then mute
                     if type(state) is not type(told):
                         hearing.say_again()
-                    outbox.put(Heard(start + hearing.time, state))
+                    outbox.put(state)
                 told = state
                 if audio.error is not None and audio.error.code != error_told:
-                    outbox.put(Failed(audio.error))
+                    outbox.fail(audio.error)
                 error_told = audio.error.code if audio.error is not None else ""
             now = time.monotonic()
             if now >= next_beat:
@@ -292,11 +313,11 @@ def _make_hearing(setup: Setup, outbox: _Outbox) -> Hearing:
     try:
         model: VoiceModel | None = load_voice_model(settings, setup.models)
     except FacilitatorError as error:
-        outbox.put(Failed(error))
-        outbox.put(Heard(0.0, PartLost(Part.VOICE_MODEL)))
+        outbox.fail(error)
+        outbox.put(PartLost(Part.VOICE_MODEL))
         model = None
     else:
-        outbox.put(Heard(0.0, PartBack(Part.VOICE_MODEL)))
+        outbox.put(PartBack(Part.VOICE_MODEL))
     if model is None:
         return Hearing(settings, None, commands=commands)
     return Hearing(settings, model, commands)
@@ -308,27 +329,24 @@ def _make_commands(setup: Setup, outbox: _Outbox) -> CommandListener | None:
     try:
         return load_listener(setup.commands, setup.settings.speech_hold_seconds, setup.models)
     except FacilitatorError as error:
-        outbox.put(Failed(error))
-        outbox.put(Heard(0.0, PartLost(Part.COMMANDS)))
+        outbox.fail(error)
+        outbox.put(PartLost(Part.COMMANDS))
         return None
 
 
 class _Inbox:
     """Controls from the parent, taken up between two blocks. The parent's end means stop."""
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipes: Pipes[Control, Report]) -> None:
         self._queue: queue.Queue[Control] = queue.Queue(256)
-        self._pipe = pipe
+        self._pipes = pipes
         self.stopped = False
         self._moved = False
         threading.Thread(target=self._run, name="hearing-inbox", daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            try:
-                self._queue.put(self._pipe.recv())
-            except (EOFError, OSError):
-                os._exit(0)  # the parent died: so do the voices
+            self._queue.put(self._pipes.receive(CONTROLS))
 
     def apply(self, hearing: Hearing) -> bool:
         """Do what came. True: the voices were forgotten."""

@@ -1,12 +1,13 @@
 """Tries out, in a process like the hearing one, what the hearing process can and cannot do on this machine.
 
-`python -m voice_facilitator.privacy.selftest` hardens and confines itself as the hearing process does, tries
-what must fail, and prints the results as one line of JSON. `run` starts it and reads them.
+That process hardens and confines itself as the hearing process does, tries what must fail, and sends the
+results. `start` starts it and reads them.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import socket
@@ -19,11 +20,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from voice_facilitator.machine.child_process import Pipes, command_line
+from voice_facilitator.machine.messages import NonsenseError, frame, read_frame
 from voice_facilitator.privacy import memory
 from voice_facilitator.privacy.confinement import confine, harden
 
 _LIKE_THE_HEARING = 5 << 20  # bytes: the ring, the last seconds and the voiceprints together
 _LIMIT_SECONDS = 30.0
+_LONGEST_PATH = 1 << 14  # bytes
 WORKED = "worked"
 
 
@@ -43,26 +47,30 @@ class Results:
     left_over: tuple[str, ...] = ()  # files that could be made after all
 
 
-def run() -> Results | None:
+def start() -> Results | None:
     """Start the self-test; None where it gives no answer."""
     environment = dict(os.environ)
     environment |= memory.wiping_allocator(environment)
     with tempfile.TemporaryDirectory(prefix="voice-facilitator-selftest-") as folder:
         try:
             answer = subprocess.run(
-                [sys.executable, "-m", "voice_facilitator.privacy.selftest", folder],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env=environment, timeout=_LIMIT_SECONDS, check=False,
-            ).stdout  # fmt: skip
-            found: dict[str, Any] = json.loads(answer)
-        except (OSError, ValueError, subprocess.TimeoutExpired):
+                command_line("selftest"),
+                input=frame(folder.encode()),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                timeout=_LIMIT_SECONDS,
+                check=False,
+            ).stdout
+            found: dict[str, Any] = json.loads(read_frame(io.BytesIO(answer)) or b"")
+        except (OSError, ValueError, NonsenseError, subprocess.TimeoutExpired):
             return None
         return Results(**found | {"left_over": tuple(path.name for path in Path(folder).iterdir())})
 
 
-def main() -> None:
+def run(pipes: Pipes[Any, Any]) -> None:
     """In the process that is tried out."""
-    folder = Path(sys.argv[1])
+    folder = Path(pipes.receive_bytes(_LONGEST_PATH).decode())
     harden()
     in_force = confine(sound_server=True)
     tried: dict[str, dict[str, str]] = {"network": {}, "files": {}, "programs": {}}
@@ -107,13 +115,9 @@ def main() -> None:
         wiped=amounts.not_zero > 0 and memory.held().not_zero == 0,
         freed_is_overwritten=memory.freed_memory_is_overwritten(),
     )
-    print(json.dumps(asdict(results)))
+    pipes.send_bytes(json.dumps(asdict(results)).encode())
 
 
 def _and_removed(path: Path) -> None:
     path.write_text("x")
     path.unlink()
-
-
-if __name__ == "__main__":
-    main()

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -19,10 +20,13 @@ import soundfile
 import soxr
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.machine.child_process import command_line
+from voice_facilitator.machine.messages import NonsenseError, frame, read_frame
 from voice_facilitator.settings import SpeakingSettings
 from voice_facilitator.speaking.voices import Voice
 
 RENDER_SECONDS = 10.0  # limit for one sentence; 0.3 s is usual, 2 s on a busy small computer
+_LONGEST_SOUND = 1 << 27  # bytes
 MAX_TEXT = 2000  # characters; the longest welcome has about 700
 
 
@@ -62,6 +66,21 @@ class SpeechEngine:
         raise NotImplementedError
 
 
+PYTTSX3 = "pyttsx3"
+_ENGINES = {PYTTSX3: "voice_facilitator.speaking.engine:Pyttsx3Engine"}
+
+
+def engine_for(settings: SpeakingSettings, name: str = "") -> SpeechEngine:
+    """The engine that makes the announcements. Nobody else names one.
+
+    name: of an engine, or, for one that is not ours, its class as "package.module:Class"; empty is the one
+    that the settings mean.
+    """
+    made = pkgutil.resolve_name(_ENGINES.get(name or PYTTSX3, name))(settings)
+    assert isinstance(made, SpeechEngine)
+    return made
+
+
 class Pyttsx3Engine(SpeechEngine):
     """The system's own speech (espeak-ng, SAPI, macOS) by way of pyttsx3, one process for each sentence.
 
@@ -78,7 +97,7 @@ class Pyttsx3Engine(SpeechEngine):
 
     def command(self) -> list[str]:
         """The command line of the process that renders."""
-        return [sys.executable, "-m", "voice_facilitator.speaking.render"]
+        return command_line("render")
 
     def render(self, text: str) -> Speech:
         if not text.strip():
@@ -100,11 +119,11 @@ class Pyttsx3Engine(SpeechEngine):
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         with _folder() as folder:
             request |= {"folder": folder, "limit": self._limit, "driver": self._driver}
-            output = self._run(json.dumps(request).encode() + b"\n")
-        line, _, sound = output.partition(b"\n")
+            answer = io.BytesIO(self._run(frame(json.dumps(request).encode())))
         try:
-            header: dict[str, Any] = json.loads(line)
-        except ValueError:
+            header: dict[str, Any] = json.loads(read_frame(answer) or b"")
+            sound = read_frame(answer, _LONGEST_SOUND) or b""
+        except (ValueError, NonsenseError):
             raise FacilitatorError("speech-failed", "The speech engine ended without an answer.") from None
         if header.get("error") == "no-speech-engine":
             raise no_engine(header["message"])

@@ -8,7 +8,7 @@ import threading
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.settings import SpeakingSettings
 from voice_facilitator.speaking import voices as choice
-from voice_facilitator.speaking.engine import Pyttsx3Engine
+from voice_facilitator.speaking.engine import engine_for
 from voice_facilitator.speaking.player import Player, SpeakerWedgedError
 from voice_facilitator.speaking.voices import Voice
 
@@ -19,7 +19,7 @@ def voices(settings: SpeakingSettings) -> list[Voice]:
     Raises FacilitatorError `no-speech-engine`, `speech-failed` or `speech-timeout`.
     """
     base = choice.tidy_language(settings.language).split("-")[0]
-    found = Pyttsx3Engine(settings).voices()
+    found = engine_for(settings).voices()
     return sorted(found, key=lambda voice: (voice.language.split("-")[0] != base, voice.language, voice.name))
 
 
@@ -29,7 +29,7 @@ def chosen(settings: SpeakingSettings) -> Voice | None:
     Raises FacilitatorError `no-voice` when the voice that is set does not exist (a session then speaks with
     the best voice of the language), and as `voices` does.
     """
-    known = Pyttsx3Engine(settings).voices()
+    known = engine_for(settings).voices()
     if not settings.voice.strip():
         return choice.for_language(known, settings.language)
     voice = choice.named(known, settings.voice)
@@ -45,7 +45,7 @@ def sample(voice: str, text: str, settings: SpeakingSettings) -> None:
     """
     wanted = settings.model_copy(update={"voice": voice}) if voice else settings
     chosen(wanted)  # a voice that does not exist is an error here
-    speech = Pyttsx3Engine(wanted).render(text)
+    speech = engine_for(wanted).render(text)
     try:
         Player(settings.speaker).play(
             lambda rate: speech.at_rate(rate, settings.volume), abort=threading.Event()

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from voice_facilitator.machine.messages import Codec
 from voice_facilitator.session.events import Outcome, Part
+from voice_facilitator.settings import SpeakingSettings
 
 # ---------------------------------------------------------------- to the process
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a process is to do. `texts`: the known sentences, the first needed first.
+
+    `engine`: see `engine_for`.
+    """
+
+    settings: SpeakingSettings
+    texts: tuple[str, ...]
+    engine: str
+    retry_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +80,7 @@ class Progress:
     total: int
 
 
-Command = Say | Stop | Close
+Control = Setup | Say | Stop | Close
 Report = Alive | Started | Finished | PartWorks | Progress
+CONTROLS: Codec[Control] = Codec(Setup, Say, Stop, Close)
+REPORTS: Codec[Report] = Codec(Alive, Started, Finished, PartWorks, Progress)

@@ -1,4 +1,4 @@
-"""The program's handle on the speaking process: starts it, watches it, starts it again.
+"""The program's handle on the speaking process.
 
     speaking = SpeakingProcess(settings.speaking, on_event=inbox.put)
     speaking.start([every known sentence, the first needed first])
@@ -12,18 +12,13 @@ the speech engine. Nothing here waits for the process.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import multiprocessing
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from multiprocessing import connection
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 
-from voice_facilitator.interrupts import deaf_to_interrupts
+from voice_facilitator.machine.child_process import Ending, Hooks, Limits, Supervisor
 from voice_facilitator.session.events import (
     AnnouncementFinished,
     AnnouncementStarted,
@@ -35,29 +30,29 @@ from voice_facilitator.session.events import (
 )
 from voice_facilitator.settings import SpeakingSettings
 from voice_facilitator.speaking import messages as m
-from voice_facilitator.speaking import worker
-from voice_facilitator.speaking.engine import MAX_TEXT, Pyttsx3Engine
+from voice_facilitator.speaking.engine import MAX_TEXT
 from voice_facilitator.speaking.renderer import RETRY_SECONDS
 
 MAX_OPEN = 8  # announcements not answered yet; more would be said to a room that has moved on
-START_SECONDS = 20.0  # limit for the first sign of life: a busy small computer imports slowly
-_BEGIN_SECONDS = 2.0  # for the system to make the process: a session waits for this, even after a power cut
-SILENT_SECONDS = 6.0  # limit between signs of life; opening a sleeping speaker may take two
 CLOSE_SECONDS = 1.5  # to fade out and go
-_HEALTHY_SECONDS = 60.0  # after this a process counts as sound, and the waiting times begin anew
-_WAIT_BEFORE_START = (0.2, 1.0, 3.0, 10.0, 30.0, 60.0)  # a process that keeps dying must not burn the machine
-_SLICE_SECONDS = 0.1
+LIMITS = Limits(
+    start=20.0,  # a busy small computer imports slowly
+    silent=6.0,  # opening a sleeping speaker may take two
+    again=(0.2, 1.0, 3.0, 10.0, 30.0, 60.0),  # a process that keeps dying must not burn the machine
+    again_hung=60.0,
+    steady=60.0,
+)
+_BEGIN_SECONDS = 2.0  # for the system to make the process: a session waits for this, even after a power cut
 
 _log = logging.getLogger(__name__)
 
 
-class SpeakingProcess:
+class SpeakingProcess(Hooks[m.Control, m.Report]):
     """See the module. `start`, `say`, `stop` and `close` may be called from any thread.
 
     `on_event` gets AnnouncementStarted (up to 0.1 s before the sound), AnnouncementFinished (after its last
     sample), PartLost and PartBack (SPEAKER, SPEECH_ENGINE), one at a time, from a thread of this class; it
-    must be quick. `restarts` counts processes started after the first, `dropped` announcements refused
-    because too many were open.
+    must be quick. `dropped` counts announcements refused because too many were open.
     """
 
     def __init__(
@@ -65,26 +60,21 @@ class SpeakingProcess:
         settings: SpeakingSettings,
         on_event: Callable[[Input], None],
         *,
-        new_engine: worker.EngineFactory = Pyttsx3Engine,
+        engine: str = "",
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        self.restarts = 0
+        """engine: another one than the settings mean, see `engine_for`."""
         self.dropped = 0
+        self.works: dict[Part, bool] = {}  # as far as the process has told
         self._settings = settings
         self._on_event = on_event
         self._on_progress: Callable[[int, int], None] = lambda _done, _total: None
-        self._new_engine = new_engine
+        self._engine = engine
         self._retry_seconds = retry_seconds
-        self._texts: list[str] = []
-        self._thread = threading.Thread(target=self._supervise, name="speaking", daemon=True)
-        self._process: BaseProcess | None = None
-        self._reports: Connection | None = None
-        self.works: dict[Part, bool] = {}  # as far as the process has told
-        self._close_now = threading.Event()
-        self._begun = threading.Event()
+        self._texts: tuple[str, ...] = ()
+        self._supervisor = Supervisor("speaking", m.CONTROLS, m.REPORTS, self, limits=LIMITS)
         self._lock = threading.Lock()
         # Guarded by `_lock`:
-        self._commands: Connection | None = None
         self._open: dict[int, None] = {}  # announcements without an answer, oldest first
         self._refused: deque[int] = deque()  # answered FAILED by the supervising thread
         self._stopping = False  # a Stop is on its way: one is enough, so the pipe cannot fill up
@@ -96,17 +86,17 @@ class SpeakingProcess:
         texts_to_prepare: list[str],
         on_progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> None:
-        """Starts the process; it renders these sentences in the background, the first first. Call once.
+        """Start the process; it renders these sentences in the background, the first first. Call once.
 
         `on_progress(done, total)` is called as `on_event` is; without an engine it stops short.
         """
-        self._texts = [text[:MAX_TEXT] for text in texts_to_prepare]
+        self._texts = tuple(text[:MAX_TEXT] for text in texts_to_prepare)
         self._on_progress = on_progress
-        self._thread.start()
-        self._begun.wait(_BEGIN_SECONDS)  # some 0.05 s: from now on it can be told to say something
+        self._supervisor.start()
+        self._supervisor.wait_launched(_BEGIN_SECONDS)
 
     def say(self, number: int, text: str, *, chime: bool = True, voice: bool = True) -> None:
-        """Says this after what is being said. `number` comes back in the events."""
+        """Say this after what is being said. `number` comes back in the events."""
         with self._lock:
             if len(self._open) >= MAX_OPEN:
                 self.dropped += 1
@@ -114,105 +104,65 @@ class SpeakingProcess:
                     self._refused.append(number)
                 return
             asked = m.Say(number, text[:MAX_TEXT], chime, voice, time.monotonic())
-            if (chime or voice) and self._send(asked):
+            if (chime or voice) and self._supervisor.send(asked):
                 self._open[number] = None
                 self._stopping = False
             else:
                 self._refused.append(number)
 
     def stop(self) -> None:
-        """Fades out what is being said and drops what waits; those are answered STOPPED."""
+        """Fade out what is being said and drop what waits; those are answered STOPPED."""
         with self._lock:
             if self._open and not self._stopping:
-                self._stopping = self._send(m.Stop())
+                self._stopping = self._supervisor.send(m.Stop())
 
     def close(self) -> None:
-        """Fades out and ends the process, by force if need be. Takes at most some four seconds."""
-        self._close_now.set()
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(2 * CLOSE_SECONDS + 2)
+        """Fade out and end the process, by force if need be. Takes at most some four seconds."""
+        self._supervisor.close(m.Close(), CLOSE_SECONDS)
 
     @property
     def pid(self) -> int | None:
         """The process's number, None while there is none."""
-        process = self._process
-        return process.pid if process is not None else None
+        return self._supervisor.pid
 
-    def _send(self, command: m.Command) -> bool:
-        """With the lock held. Does not block: what is open at most fits into the pipe many times."""
-        if self._commands is None:
-            return False
-        try:
-            self._commands.send(command)
-        except OSError:  # it has just died; the supervising thread notices
-            return False
+    @property
+    def restarts(self) -> int:
+        """Processes started after the first."""
+        return self._supervisor.restarts
+
+    # ------------------------------------------------------------ in the supervisor's thread
+
+    def setup(self) -> tuple[m.Control, tuple[bytes, ...]]:
+        """See `Hooks`."""
+        return m.Setup(self._settings, self._texts, self._engine, self._retry_seconds), ()
+
+    def launched(self) -> None:
+        """See `Hooks`."""
+        with self._lock:
+            self._stopping = False
+
+    def lost(self, ending: Ending, *, was_alive: bool, failures: int) -> bool:
+        """See `Hooks`."""
+        del was_alive, failures
+        self._answer_all(Outcome.FAILED)
+        if ending is Ending.HUNG:  # only a sound library can stop the playing thread
+            self._part_is(Part.SPEAKER, works=False)
         return True
 
-    # ------------------------------------------------------------ the supervising thread
+    def closed(self) -> None:
+        """See `Hooks`."""
+        self._answer_all(Outcome.STOPPED)
 
-    def _supervise(self) -> None:
-        failures = 0
-        while not self._close_now.is_set():
-            began, hung = time.monotonic(), False
-            try:
-                self._start_process()
-            except OSError as error:  # a crowded machine may have no room for a process just now
-                _log.warning("The speaking process could not be started: %s", error)
-            else:
-                hung = self._watch()
-                self._end_process()
-            finally:
-                self._begun.set()
-            self._answer_all(Outcome.STOPPED if self._close_now.is_set() else Outcome.FAILED)
-            if self._close_now.is_set():
-                break
-            if hung:  # only a sound library can stop the playing thread
-                self._part_is(Part.SPEAKER, works=False)
-            failures = 0 if time.monotonic() - began > _HEALTHY_SECONDS else failures + 1
-            wait = _WAIT_BEFORE_START[min(max(failures - 1, 0), len(_WAIT_BEFORE_START) - 1)]
-            self.restarts += 1
-            self._wait_refusing(wait)
-
-    def _start_process(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        command_end, commands = context.Pipe(duplex=False)
-        self._reports, report_end = context.Pipe(duplex=False)
-        ends = (command_end, report_end)
-        what = (self._settings, self._texts, self._new_engine, self._retry_seconds)
-        process = context.Process(target=worker.run, args=(*ends, *what), name="speaking", daemon=True)
-        with deaf_to_interrupts():
-            process.start()
-        for end in ends:
-            end.close()  # the process has its own; with ours open its end would not be noticed
-        self._process = process
+    def turn(self) -> None:
+        """See `Hooks`."""
         with self._lock:
-            self._commands = commands
-            self._stopping = False
-        self._begun.set()
+            numbers = list(self._refused)
+            self._refused.clear()
+        for number in numbers:
+            self._tell(AnnouncementFinished(number, Outcome.FAILED))
 
-    def _watch(self) -> bool:
-        """Passes on what the process says until it ends, hangs (True) or is not wanted any more."""
-        assert self._process is not None
-        assert self._reports is not None
-        limit = time.monotonic() + START_SECONDS
-        while not self._close_now.is_set():
-            self._answer_refused()
-            ready = connection.wait([self._reports, self._process.sentinel], _SLICE_SECONDS)
-            if self._reports in ready:
-                try:
-                    report: m.Report = self._reports.recv()
-                except Exception:  # noqa: BLE001  # its end, or half a message: in any case it is of no use now
-                    self._process.join(1)
-                    return self._process.exitcode in (None, worker.EXIT_WEDGED)
-                limit = time.monotonic() + SILENT_SECONDS
-                self._take(report)
-            elif ready:  # dead, and everything it said has been read
-                return self._process.exitcode == worker.EXIT_WEDGED
-            if time.monotonic() > limit:
-                return True
-        return False
-
-    def _take(self, report: m.Report) -> None:
+    def told(self, report: m.Report) -> None:
+        """See `Hooks`."""
         match report:
             case m.Alive():
                 pass
@@ -236,51 +186,13 @@ class SpeakingProcess:
         if works != worked:
             self._tell(PartBack(part) if works else PartLost(part))
 
-    def _end_process(self) -> None:
-        process, reports = self._process, self._reports
-        assert process is not None
-        assert reports is not None
-        with self._lock:
-            if self._close_now.is_set():
-                self._send(m.Close())
-            commands, self._commands = self._commands, None
-        if self._close_now.is_set():
-            self._hear_out(reports)
-        process.join(0.1)
-        process.kill()
-        process.join(1)
-        for end in (commands, reports):
-            if end is not None:
-                end.close()
-        self._process = None
-
-    def _hear_out(self, reports: Connection) -> None:
-        """The last words of a process that was told to go."""
-        until = time.monotonic() + CLOSE_SECONDS
-        with contextlib.suppress(EOFError, OSError):
-            while (left := until - time.monotonic()) > 0:
-                if reports.poll(left):
-                    self._take(reports.recv())
-
-    def _wait_refusing(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._close_now.wait(min(_SLICE_SECONDS, seconds)):
-            self._answer_refused()
-
-    def _answer_refused(self) -> None:
-        with self._lock:
-            numbers = list(self._refused)
-            self._refused.clear()
-        for number in numbers:
-            self._tell(AnnouncementFinished(number, Outcome.FAILED))
-
     def _answer_all(self, outcome: Outcome) -> None:
         with self._lock:
             numbers = list(self._open)
             self._open.clear()
         for number in numbers:
             self._tell(AnnouncementFinished(number, outcome))
-        self._answer_refused()
+        self.turn()
 
     def _tell(self, event: Input) -> None:
         self._safely(lambda: self._on_event(event))

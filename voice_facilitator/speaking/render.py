@@ -1,8 +1,7 @@
 """Turns one sentence into sound, in a process of its own that ends with it.
 
-`python -m voice_facilitator.speaking.render` reads one request as JSON from standard input and answers on
-standard output: one line of JSON, and after it the sound as the engine's own WAV or AIFF. Only here is
-pyttsx3 used. What it needs (measured with 2.99 and espeak-ng):
+It is given one request as JSON and answers with JSON and, after it, the sound as the engine's own WAV or
+AIFF. Only here is pyttsx3 used. What it needs (measured with 2.99 and espeak-ng):
 
 - it hangs now and then, on a second use above all: hence one process for one sentence, which ends itself;
 - with espeak-ng `runAndWait` returns at once while the sound is still being made: the truth is the event
@@ -28,25 +27,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from voice_facilitator.machine.child_process import Pipes
 from voice_facilitator.speaking import voices
 
+_LONGEST_REQUEST = 1 << 16  # bytes
 _PROPERTY_SECONDS = 0.8  # how long a property may take to arrive; 0.02 s is usual
 
 
-def main() -> None:
-    request = json.loads(sys.stdin.buffer.readline())
+def run(pipes: Pipes[Any, Any]) -> None:
+    """The process's main function."""
+    request = json.loads(pipes.receive_bytes(_LONGEST_REQUEST))
     _end_by_itself(request["limit"])
-    answer = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)  # the driver prints "Audio saved to ..."
-    os.dup2(nowhere, 2)
+    os.dup2(1, 2)  # to nowhere, like what the driver prints ("Audio saved to ...")
     try:
         header, sound = _answer(request)
     except Exception as error:  # noqa: BLE001  # whatever it is, the other side has to know
         header, sound = {"error": "speech-failed", "message": f"{type(error).__name__}: {error}"}, b""
-    with os.fdopen(answer, "wb") as out:
-        out.write(json.dumps(header).encode() + b"\n" + sound)
-    os._exit(0)  # the libraries' own clean-up can hang
+    pipes.send_bytes(json.dumps(header).encode())
+    pipes.send_bytes(sound)
 
 
 def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -165,7 +163,3 @@ def _end_by_itself(limit_seconds: float) -> None:
     timer = threading.Timer(limit_seconds + 1, os._exit, [1])
     timer.daemon = True
     timer.start()
-
-
-if __name__ == "__main__":
-    main()

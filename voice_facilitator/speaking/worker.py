@@ -8,50 +8,41 @@ this process and starts another.
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 
 import numpy as np
 
 from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.machine.child_process import EXIT_WEDGED, Pipes
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session.events import Outcome, Part
 from voice_facilitator.settings import SpeakingSettings
 from voice_facilitator.soundcard import Samples
 from voice_facilitator.speaking import messages as m
 from voice_facilitator.speaking.chime import chime
-from voice_facilitator.speaking.engine import SpeechEngine
+from voice_facilitator.speaking.engine import SpeechEngine, engine_for
 from voice_facilitator.speaking.player import Played, Player, SpeakerWedgedError
-from voice_facilitator.speaking.renderer import RETRY_SECONDS, Renderer
+from voice_facilitator.speaking.renderer import Renderer
 
-EXIT_WEDGED = 3  # the sound system hangs: only another process helps
 ALIVE_SECONDS = 0.5
 RENDER_NOW_SECONDS = 3.0  # how long an announcement waits for its words before it is chimed only
 STALE_SECONDS = 6.0  # an announcement this late is not said any more: the room has moved on
 SPEAKER_RETRY_SECONDS = 3.0
 PAUSE_SECONDS = 0.1  # between the chime, which has died away, and the voice
 
-EngineFactory = Callable[[SpeakingSettings], SpeechEngine]
 
-
-def run(  # noqa: PLR0917  # a process is given its arguments by position
-    commands: Connection,
-    reports: Connection,
-    settings: SpeakingSettings,
-    texts: list[str],
-    new_engine: EngineFactory,
-    retry_seconds: float = RETRY_SECONDS,
-) -> None:
-    """The process's main function. `texts`: the known sentences, the first needed first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's to handle, and it closes us
+def run(pipes: Pipes[m.Control, m.Report]) -> None:
+    """The process's main function."""
     harden()
     soundcard.silence_native_noise()
-    Worker(commands, reports, settings, new_engine(settings), retry_seconds).run(texts)
+    setup = pipes.receive(m.CONTROLS)
+    assert isinstance(setup, m.Setup)
+    engine = engine_for(setup.settings, setup.engine)
+    Worker(pipes, setup.settings, engine, setup.retry_seconds).run(list(setup.texts))
 
 
 class Worker:
@@ -59,18 +50,15 @@ class Worker:
 
     def __init__(
         self,
-        commands: Connection,
-        reports: Connection,
+        pipes: Pipes[m.Control, m.Report],
         settings: SpeakingSettings,
         engine: SpeechEngine,
         retry_seconds: float,
     ) -> None:
-        self._commands = commands
-        self._reports = reports
+        self._pipes = pipes
         self._settings = settings
         self._renderer = Renderer(engine, self._engine_works, self._progress, retry_seconds)
         self._player = Player(settings.speaker, self._tick)
-        self._sending = threading.Lock()
         self._last_alive = 0.0
         self._last_end = 0.0
         self._speaker_works = True
@@ -99,14 +87,11 @@ class Worker:
 
     def _listen(self) -> None:
         while True:
-            try:
-                command: m.Command = self._commands.recv()
-            except (EOFError, OSError):
-                os._exit(0)  # the program is gone, and nobody needs us
+            control = self._pipes.receive(m.CONTROLS)
             with self._change:
-                match command:
+                match control:
                     case m.Say():
-                        self._queue.append(command)
+                        self._queue.append(control)
                     case m.Stop():
                         self._drop_all()
                     case m.Close():
@@ -228,8 +213,4 @@ class Worker:
             self._send(m.Alive())
 
     def _send(self, report: m.Report) -> None:
-        try:
-            with self._sending:
-                self._reports.send(report)
-        except OSError:
-            os._exit(0)  # the program is gone
+        self._pipes.send(m.REPORTS, report)
