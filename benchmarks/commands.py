@@ -303,7 +303,8 @@ def people(engines: list[CommandEngine], speech: Path) -> None:
         texts = home_texts(speech / folder)
         print(f"\n## Home commands, {title}: {len(texts)}")
         for engine in engines:
-            grammar = Phrases("en", "", "x", (Command(Action.NEXT, "", tuple(set(texts.values()))),))
+            said = tuple(set(texts.values()))
+            grammar = Phrases("en", "", "x", (Command(Action.NEXT, "", said, said),))
             unknown = engine.unknown_words(grammar)
             known = {path: text for path, text in texts.items() if not unknown & set(text.split())}
             answers = []

@@ -17,13 +17,17 @@ def tables() -> str:
     for language in sorted(phrases.languages(), key=lambda name: (name != "en", name)):
         found = phrases.load(language)
         prefix = found.prefix.capitalize()
-        lines = [f"\n## {found.title}\n", f"| {prefix}, ... | or | what happens |", "|---|---|---|"]
+        headings = found.headings
+        others, does = (headings.others, headings.does) if headings else ("", "")
+        lines = [f"\n## {found.title}\n", f"| {prefix}, ... | {others} | {does} |", "|---|---|---|"]
         for command in found.commands:
-            first, *others = command.texts
-            others = [text + ("*" if text in command.bare else "") for text in others]
-            lines.append(f"| **{first}** | {', '.join(others)} | {command.does} |")
-        if any(command.bare for command in found.commands):
-            lines.append("\n\\* also without the prefix word")
+            first, *more = (
+                written + ("*" if text in command.bare else "")
+                for text, written in zip(command.texts, command.written, strict=True)
+            )
+            lines.append(f"| **{first}** | {', '.join(more)} | {command.does} |")
+        if headings and any(command.bare for command in found.commands):
+            lines.append(f"\n\\* {headings.bare}")
         parts.append("\n".join(lines) + "\n")
     return "".join(parts) + "\n"
 

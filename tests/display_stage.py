@@ -13,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -61,9 +62,12 @@ class Stage:
         share: Role | None = None,
         lan_address: str | None = None,
         port: int = 0,
+        says_stop: str = "",
     ) -> None:
+        """says_stop: what spoken commands would understand, if there were any."""
         format_ = plays.protocol(protocol) if isinstance(protocol, str) else protocol
-        self.session = Session(format_, protocols.load_wording(format_.language), Policy(), contacts)
+        wording = replace(protocols.load_wording(format_.language), stop=says_stop)
+        self.session = Session(format_, wording, Policy(), contacts)
         self.effects: list[ev.Input | ev.Effect] = []
         self.now = 0.0
         self.arrived = 0  # presses from everywhere, those that come too soon as well

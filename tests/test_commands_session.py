@@ -92,7 +92,8 @@ def test_whatever_the_program_tells_people_to_say_can_be_said(language: str) -> 
         for said in re.findall(r"\{prefix\}, ([a-zäöüß{}_ ]+)", sentence)
     }
     assert len(told) == 3
-    assert told <= {text.removeprefix(f"{own.prefix} ") for text in own.sayable(frozenset(Action))}
+    sayable = {text.removeprefix(f"{own.prefix} ") for text in own.sayable(frozenset(Action))}
+    assert {text.lower() for text in told} <= sayable
 
 
 def test_the_welcome_tells_only_what_is_understood() -> None:
@@ -102,12 +103,16 @@ def test_the_welcome_tells_only_what_is_understood() -> None:
         protocol = load(name)
         return wording_of(settings, protocol).fill(protocol.phases[0].announcement)
 
-    assert "say: facilitator, timer only. Or press T." in welcome("balint-45", settings)
+    assert "say: facilitator, timer only, or press T." in welcome("balint-45", settings)
+    assert "say: please stop." in welcome("balint-45", settings)
     deaf = settings.model_copy(update={"commands": settings.commands.model_copy(update={"engine": "none"})})
     for told in (welcome("balint-45", deaf), welcome("balint-45-de", deaf)):
         assert "acilitator, " not in told
         assert "oderator, " not in told
         assert " T." in told
+        assert " P." in told
+        assert "please stop" not in told
+        assert "aufhören" not in told
 
 
 def test_there_is_time_to_object_after_a_long_announcement_that_follows() -> None:

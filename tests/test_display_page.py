@@ -164,6 +164,74 @@ def test_the_discussion_is_calm_and_a_reminder_is_one_quiet_line(stage: Stage, v
     shows(page, "time", re.compile(r"^\d+:\d\d$"))
 
 
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["720p", "phone"])
+def test_how_to_stop_is_shown_all_the_time_also_in_the_calm_discussion(
+    visit: Open, size: dict[str, int]
+) -> None:
+    with Stage("balint-45", says_stop="please stop") as stage:
+        page = visit(stage.server.address, size=size)
+        by_voice = "To stop: say “please stop”, or press P"
+        shows(page, "stop", by_voice)
+        shows(page, "saying", re.compile("^I listen for whose voice it is and for a few commands"))
+        to_discussion(stage)
+        shows(page, "time", re.compile("^about"))
+        shows(page, "stop", by_voice)
+        assert page.locator("[data-show=stop]").is_visible()
+        assert fits(page) == []
+        stage.tell("lost commands")
+        shows(page, "stop", "To stop: press P")
+
+
+def test_before_a_pause_ends_the_page_asks(stage: Stage, visit: Open) -> None:
+    to_discussion(stage)
+    page = visit(stage.server.address)
+    shows(page, "title", "Discussion")
+    page.keyboard.press("p")
+    shows(page, "hint", "Take the time you need.")
+    stage.go_on(5)
+    page.keyboard.press("p")
+    shows(page, "hint", "Shall we carry on?")
+    page.keyboard.press("p")  # in haste: no answer
+    wait_for(lambda: stage.arrived >= 3)
+    shows(page, "time", "Paused")
+    stage.go_on(3)
+    page.keyboard.press("y")
+    shows(page, "time", re.compile("^about"))
+
+
+def test_the_summary_is_shown_to_who_asks_for_it_and_on_no_other_page(visit: Open) -> None:
+    with Stage(share=Role.VIEW) as stage:
+        base = stage.server.address.partition("#")[0]
+        desk, wall = visit(stage.server.address), visit(stage.server.address)
+        phone = visit(f"{base}#{stage.server.access.invitation}", size=PHONE)
+        to_discussion(stage)
+        stage.tell("enrolment ready")
+        for _ in range(3):
+            stage.go_on(20)
+            stage.press("next")
+        stage.go_on(60)
+        stage.go_on(1)
+        pages = (desk, wall, phone)
+        for page in pages:
+            shows(page, "title", "The session is over")
+            shows(page, "hint", "The voices are deleted.")
+            shows(page, "contacts", "Occupational health, extension 4310")
+        stage.server.on_summary = lambda: {
+            "protocol": "Balint group, 45 minutes",
+            "phases": [{"name": "story", "title": "The story", "seconds": 60, "shares": {"presenter": 0.5}}],
+            "reminders": {"screen": 2, "voice": 1},
+        }
+        assert phone.get_by_role("button", name="Show the summary").count() == 0
+        desk.mouse.move(300, 300)
+        desk.get_by_role("button", name="Show the summary").click()
+        shows(desk, "reminders", "Reminders: 2 on the screen, 1 spoken.")
+        assert violations(desk) == []
+        for page in (wall, phone):
+            shows(page, "title", "The session is over")
+        desk.get_by_role("button", name="Hide the summary").click()
+        shows(desk, "title", "The session is over")
+
+
 def test_the_close_shows_the_support_contacts_and_the_end_is_said(stage: Stage, visit: Open) -> None:
     to_discussion(stage)
     for _ in range(2):
@@ -233,6 +301,9 @@ def test_clicker_and_keys_do_what_a_voice_does(stage: Stage, visit: Open) -> Non
         page.wait_for_timeout(50)
     page.keyboard.press("b")
     shows(page, "time", "Paused")
+    stage.go_on(2)
+    page.keyboard.press("b")
+    shows(page, "hint", "Shall we carry on?")
     stage.go_on(2)
     page.keyboard.press("b")
     shows(page, "time", re.compile(r"\d:\d\d"))

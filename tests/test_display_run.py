@@ -136,12 +136,21 @@ def test_from_setting_up_to_the_summary(program: Program, room: VirtualRoom) -> 
         page.wait_for_timeout(1600)
         page.keyboard.press("PageDown")
 
+        shows(page, "title", "The session is over")
+        shows(page, "contacts", "The chaplain, extension 12")
+        assert page.locator("#summary").is_hidden(), "nobody has asked for it"
+        page.mouse.move(300, 300)
+        page.get_by_role("button", name="Show the summary").click()
         page.get_by_role("heading", name="Thank you").wait_for()
         assert page.locator("svg.shares .row").count() == 4
         assert page.locator("tbody tr").count() == 4
         assert violations(page) == []
+        page.get_by_role("button", name="Hide the summary").click()
+        shows(page, "title", "The session is over")
+        page.mouse.move(200, 300)
+        page.get_by_role("button", name="Show the summary").click()
         page.get_by_role("button", name="Discard and end").click()
         shows(page, "notice-title", "The program has ended")
     assert program.process.wait(30) == 0
-    assert any("Nothing was kept" in line for line in program.lines)
+    assert any("No sound, no voices and no words were kept" in line for line in program.lines)
     assert not [line for line in program.lines if re.search("Traceback|Error", line)]

@@ -97,7 +97,7 @@ def test_every_page_is_told_when_the_program_ends(stage: Stage) -> None:
 def test_nothing_of_the_session_is_seen_without_a_key(stage: Stage) -> None:
     stranger = Client(stage)
     assert requests.get(f"{stranger.base}/", timeout=5).status_code == 200
-    for path in ("/events", "/invitation"):
+    for path in ("/events", "/invitation", "/summary"):
         assert requests.get(f"{stranger.base}{path}", timeout=5).status_code == 401
     assert Client(stage, "guessed").joined == 401
     assert stranger.do("begin") == 401
@@ -178,6 +178,21 @@ def test_a_controlling_phone_may_drive_but_not_set_up() -> None:
         phone = Client(stage, stage.server.access.invitation)
         assert phone.do("begin") == 202
         assert phone.post("/choose", {"do": "ready"}).status_code == 403
+
+
+@pytest.mark.parametrize("role", [Role.VIEW, Role.CONTROL])
+def test_the_summary_goes_to_the_page_of_this_machine_that_asks_for_it(role: Role) -> None:
+    with Stage("balint-45", share=role) as stage:
+        page, phone = host(stage), Client(stage, stage.server.access.invitation)
+
+        def asked(client: Client) -> requests.Response:
+            return requests.get(f"{client.base}/summary", headers=client.headers, timeout=5)
+
+        assert asked(page).status_code == 409, "there is none yet"
+        stage.server.on_summary = lambda: {"reminders": {"screen": 2, "voice": 1}}
+        assert asked(page).json() == {"reminders": {"screen": 2, "voice": 1}}
+        assert asked(phone).status_code == 403
+        assert "reminders" not in phone.states(1)[0]
 
 
 def test_without_sharing_there_is_no_invitation_and_only_loopback_listens() -> None:

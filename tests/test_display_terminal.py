@@ -48,7 +48,7 @@ def test_it_shows_what_the_page_shows() -> None:
         "■ ○○○○  The presenter",
         "Next: Questions of fact",
         "Listening",
-        "b Pause",
+        "p Pause",
     ):
         assert words in text
     assert "Speaking now" not in text  # this protocol does not ask for it
@@ -61,7 +61,7 @@ def test_it_shows_what_the_page_shows() -> None:
 
 def test_it_speaks_german() -> None:
     text = shown(to(session("balint-45-de"), "story"), "de")
-    for words in ("Die Geschichte", "Die vortragende Person", "Danach: Sachfragen", "Hört zu", "b Pause"):
+    for words in ("Die Geschichte", "Die vortragende Person", "Danach: Sachfragen", "Hört zu", "p Pause"):
         assert words in text
 
 
@@ -77,7 +77,7 @@ def test_paused_lost_and_ended_are_said() -> None:
         "Take the time you need.",
         "Microphone lost",
         "No sound from the speaker",
-        "b Go on",
+        "p Go on",
     ):
         assert words in text
     running.handle(ev.Request(Action.END), 50.0)

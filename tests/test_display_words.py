@@ -16,6 +16,7 @@ from voice_facilitator.display.keys import SHOWN_KEYS
 from voice_facilitator.display.routes import PAGE
 from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import Action, Enrolment, Floor, Part
+from voice_facilitator.session.protocol import Listening
 
 LANGUAGES = sorted(path.stem for path in shipped("config", "wording").glob("*.toml"))
 ENGLISH = protocols.load_phrases("en-gb")
@@ -61,6 +62,8 @@ def test_every_phrase_made_from_a_state_is_there() -> None:
     keys |= {f"missing.{part.value}" for part in Part} - {"missing.microphone", "missing.hearing"}
     keys |= {f"voices.{quality.value}" for quality in Enrolment if quality is not Enrolment.NONE}
     keys |= {f"action.{action.value}" for action in Action} - {"action.phase"}
+    keys |= {frame.consent(kind, understands=knows) for kind in Listening for knows in (False, True)}
+    keys |= {f"asks.{action.value}" for action in (Action.END, Action.RESUME)}
     keys |= {f"number.{count}" for count in (*range(1, 11), *range(15, 61, 5))}
     assert keys - set(ENGLISH) == set()
     assert {action for action, _ in SHOWN_KEYS} == set(Action) - {Action.PHASE}
@@ -81,7 +84,7 @@ def test_every_phrase_is_used_somewhere() -> None:
         "setup.microphone.",
         "setup.test.",
     )
-    made += ("connecting.", "over.", "no-key.", "preparing.", "summary.", "trouble.")
+    made += ("connecting.", "over.", "no-key.", "preparing.", "summary.", "trouble.", "consent.", "asks.")
     plain = [key for key in ENGLISH if not key.startswith(made)]
     unused = [key for key in plain if not re.search(rf"[\"'`\[]{re.escape(key)}[\"'`\]]", code)]
     assert set(unused) <= {floor.value for floor in Floor}

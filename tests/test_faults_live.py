@@ -136,6 +136,8 @@ def test_no_voice_bad_models_a_full_disk_a_clock_that_jumps_and_a_closed_window_
         play.wait(ev.Done, action=Action.PAUSE)
         play.live.put(Request(Action.RESUME))
         play.wait(ev.Done, action=Action.RESUME)
+        play.live.put(Request(Action.YES))
+        play.wait(ev.PlanChanged)
         play.screen.broken = True
 
     play.run(faults)

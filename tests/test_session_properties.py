@@ -107,9 +107,14 @@ scenes: st.SearchStrategy[Scene] = st.one_of(
         st.floats(0, 20),
     ),
     st.builds(
-        lambda step, wait: [(step, ask(ev.Action.PAUSE)), (wait, ask(ev.Action.RESUME))],
+        lambda step, wait, answer: [
+            (step, ask(ev.Action.PAUSE)),
+            (wait, ask(ev.Action.RESUME)),
+            (2.0, ask(answer)),
+        ],
         steps,
         st.floats(0, 900),
+        st.sampled_from([ev.Action.YES, ev.Action.RESUME, ev.Action.YES, ev.Action.NO]),
     ),
     st.builds(
         lambda step, wait, last: [(step, ask(ev.Action.END)), (wait, ask(last)), (3.0, ask(ev.Action.UNDO))],
@@ -186,7 +191,12 @@ def made_up(draw: st.DrawFn) -> Protocol:
 shipped = st.sampled_from(["balint-45", "balint-90-two-cases", "balint-plain"]).map(protocol)
 formats = st.one_of(shipped, shipped, made_up())
 policies = st.sampled_from(
-    [Policy(), Policy(), Policy(voice_at_most=1, undo_seconds=60, quiet_start_seconds=0)]
+    [
+        Policy(),
+        Policy(voice_at_most=3),
+        Policy(undo_seconds=60, quiet_start_seconds=0),
+        Policy(voice_at_most=2, after_pause_seconds=0),
+    ]
 )
 CONTACTS = ("The chaplain, extension 12",)
 
@@ -267,8 +277,9 @@ def _known_sentences() -> re.Pattern[str]:
         texts.append(chosen.goodbye)
         for phase in chosen.phases:
             texts += [
-                phase.announcement.replace("{listening}", wording().sentences[key])
-                for key in ("listening", "listening.timer-only")
+                phase.announcement.replace("{listening}", sentence)
+                for key, sentence in wording().sentences.items()
+                if key.startswith("listening.")
             ]
             texts += [cue.text for cue in phase.cues]
     patterns = {
@@ -291,6 +302,7 @@ class Watch:
     in_flight: tuple[int, float] | None = None
     spoken_reminders: list[float] = field(default_factory=list)
     handed_over: bool = False
+    carried_on: float | None = None  # when the last pause ended with a yes
     forgotten: bool = False
     visit: int = 0
     visits: int = 0
@@ -363,6 +375,8 @@ class Watch:
                 assert _known_sentences().fullmatch(effect.text), effect.text
             case ev.Reminded():
                 self._check_reminder(effect)
+            case ev.Done(action=ev.Action.RESUME, undo_until=float()):
+                self.carried_on = effect.at
             case ev.Forget():
                 self.forgotten = self.forgotten or effect.for_good
             case ev.Listen():
@@ -404,6 +418,8 @@ class Watch:
         assert not self.forgotten
         if effect.level == 2:
             last = self.spoken_reminders[-1] if self.spoken_reminders else None
+            pause = self.play.policy.after_pause_seconds
+            assert self.carried_on is None or effect.at - self.carried_on >= pause
             assert last is None or effect.at - last >= self.play.policy.voice_every_seconds
             self.spoken_reminders.append(effect.at)
             assert len(self.spoken_reminders) <= self.play.policy.voice_at_most
@@ -476,6 +492,8 @@ def test_every_session_ends_when_nobody_asks_for_anything_any_more(play: Play) -
         watch.take(ev.Request(ev.Action.BEGIN), at)
     if ev.Action.RESUME in watch.session.view().allowed:
         watch.take(ev.Request(ev.Action.RESUME), at)
+        if watch.session.view().asks is not None:
+            watch.take(ev.Request(ev.Action.YES), at)
     graces = sum(phase.grace_seconds for phase in play.protocol.phases)
     planned_end = at + watch.session.view().session_left
     watch.take(ev.Tick(), at + 1e6)

@@ -101,14 +101,16 @@ def test_a_mouth_that_never_answers_does_not_stop_the_session() -> None:
     assert heard.only("ended")[0].endswith("ended planned")
 
 
-def test_the_close_names_the_support_contacts() -> None:
+def test_the_close_says_where_the_support_contacts_are_and_reads_none_out() -> None:
     contacts = ("Occupational health, extension 4310", "Chaplaincy")
     heard = play("0 begin", until=2700, contacts=contacts)
     (close,) = heard.texts("close.start")
-    assert "Occupational health, extension 4310; Chaplaincy." in close
-    assert "{" not in "".join(e.text for e in heard.effects if isinstance(e, ev.Announce))
+    assert "on the screen" in close
+    said = "".join(e.text for e in heard.effects if isinstance(e, ev.Announce | ev.ShowLine))
+    assert "4310" not in said
+    assert "{" not in said
     (without,) = play("0 begin", until=2700).texts("close.start")
-    assert without.endswith("come back to yourselves.")
+    assert "on the screen" not in without
 
 
 # ------------------------------------------------------------ gaps and graces
@@ -328,7 +330,7 @@ def test_a_cue_skipped_by_trimming_comes_in_its_place_when_time_is_added_again()
 
 
 def test_a_pause_is_paid_by_the_discussion() -> None:
-    heard = play("0 begin\n 400 pause\n 600 resume", until=700)
+    heard = play("0 begin\n 400 pause\n 598 resume\n 600 yes", until=700)
     assert heard.plan()["story"] == 260
     assert heard.plan()["discussion"] == 22 * 60 - 200
     assert heard.only("plan") == ["600 plan 2700"]
@@ -357,8 +359,54 @@ def test_a_second_pause_is_refused_and_so_is_resuming_without_one() -> None:
     assert heard.only("refused") == ["5 refused resume", "20 refused pause", "25 refused next"]
 
 
+@pytest.mark.parametrize("answer", ["yes", "resume"])
+def test_before_a_pause_ends_the_group_is_asked(answer: str) -> None:
+    heard = play(f"0 begin\n 0 silence\n 1000 pause\n 1100 resume\n 1110 {answer}", until=1111)
+    assert heard.only("say", "done", after=1100) == [
+        "1100 done resume",
+        "1100 say ask-resume",
+        "1110 done resume",
+        "1110 say resumed",
+    ]
+    assert heard.session.view().mode == "running"
+
+
+@pytest.mark.parametrize("answer", ["no", "tick"])
+def test_without_a_yes_the_pause_goes_on(answer: str) -> None:
+    heard = play(f"0 begin\n 0 silence\n 1000 pause\n 1100 resume\n 1105 {answer}\n 1130 yes", until=1200)
+    assert heard.only("refused") == ["1130 refused yes"]
+    assert heard.session.view().mode == "paused"
+
+
+def test_a_question_takes_the_place_of_the_one_before() -> None:
+    heard = play("0 begin\n 0 silence\n 1000 pause\n 1100 resume\n 1104 end\n 1108 yes", until=1109)
+    assert heard.session.view().mode == "closing"
+    heard = play("0 begin\n 0 silence\n 1000 pause\n 1100 end\n 1104 resume\n 1108 yes", until=1109)
+    assert heard.session.view().mode == "running"
+    heard = play("0 begin\n 0 silence\n 1000 end\n 1004 pause\n 1008 yes", until=1009)
+    assert heard.only("refused") == ["1008 refused yes"]
+
+
+def test_taking_back_a_pause_that_was_a_mistake_asks_nothing() -> None:
+    heard = play("0 begin\n 0 silence\n 1000 pause\n 1005 resume\n 1008 undo", until=1009)
+    assert (heard.session.view().mode, heard.session.view().asks) == ("running", None)
+
+
+def test_nobody_is_reminded_aloud_soon_after_a_pause() -> None:
+    talks_on = "\n".join(f"{t} evidence 2.4 {t - 1000}" for t in range(1010, 1300, 2))
+    pause = "0 enrolment ready\n 985 pause\n 989 resume\n 990 yes\n"
+    quiet = "".join(f"{t}.5 silence\n {t + 2}.6 presenter\n" for t in range(1015, 1300, 10))
+    paused = in_discussion(pause + PRESENTER_TALKS_ON + talks_on + "\n" + quiet, until=1300)
+    spoken = [float(text.split()[0]) for text in paused.only("reminder") if text.endswith(" 2")]
+    assert spoken
+    assert min(spoken) >= 990 + 120
+    assert paused.only("reminder")[0] == "1003 reminder 1", "the quiet line may come"
+    other = in_discussion(PRESENTER_TALKS_ON + talks_on + "\n" + quiet, until=1300)
+    assert float(other.only("reminder")[1].split()[0]) < 1030
+
+
 def test_a_pause_in_the_last_word_keeps_its_time() -> None:
-    heard = play("0 begin\n 2400 pause\n 2700 resume", until=2701)
+    heard = play("0 begin\n 2400 pause\n 2698 resume\n 2700 yes", until=2701)
     assert heard.plan() == {"last-word": 120, "close": 90}  # the close gives what it can, then the end moves
 
 
@@ -396,7 +444,7 @@ def test_a_pause_can_be_taken_back() -> None:
 
 
 def test_a_resume_can_be_taken_back() -> None:
-    heard = play("0 begin\n 1000 pause\n 1100 resume\n 1110 undo", until=1111)
+    heard = play("0 begin\n 1000 pause\n 1095 resume\n 1100 yes\n 1110 undo", until=1111)
     plain = play("0 begin\n 1000 pause", until=1111).session.view()
     again = heard.session.view()
     assert (again.mode, again.phase, again.phase_left, again.session_left, again.later) == (
@@ -410,7 +458,7 @@ def test_a_resume_can_be_taken_back() -> None:
 
 
 def test_a_resume_can_be_taken_back_after_the_next_part_began() -> None:
-    heard = play("0 begin\n 295 pause\n 400 resume\n 410 undo", until=411)
+    heard = play("0 begin\n 295 pause\n 398 resume\n 400 yes\n 410 undo", until=411)
     assert heard.only("phase", after=400) == ["405 phase story", "410 phase case (undo)"]
     assert (heard.session.view().mode, heard.session.view().phase_left) == ("paused", pytest.approx(5))
 
@@ -513,8 +561,9 @@ def test_a_session_that_is_timer_only_from_the_start_says_so_in_the_welcome() ->
     heard = play([(0.0, ev.Request(ev.Action.TIMER_ONLY, ev.OPTION)), (1.0, event("begin"))], until=30)
     assert heard.only("show") == [], "nothing was learnt, so nothing is deleted"
     (welcome,) = heard.texts("welcome.start")
-    assert "I only keep the time, and I tell no voices apart." in welcome
-    assert "I listen" not in welcome
+    assert "I only keep time." in welcome
+    assert "don't tell voices apart" in welcome
+    assert "whose voice" not in welcome
     assert "press T" not in welcome
 
 
@@ -631,10 +680,13 @@ def test_at_most_two_spoken_reminders_five_minutes_apart_then_it_is_left_to_the_
         f"{t + 13} other\n {t + 14} evidence 0 0\n"
         for t in range(1000, 2200, 100)
     )
-    heard = in_discussion(intrusions, until=2200)
+    heard = in_discussion(intrusions, until=2200, policy=Policy(voice_at_most=2))
     levels = [text for text in heard.only("reminder") if not text.endswith(" 1")]
     assert levels == ["1011.8 reminder 2", "1411.8 reminder 2", "1509 reminder 3"]
     assert heard.only("reminder", after=1510) == []
+    usual = in_discussion(intrusions, until=2200)
+    assert [text for text in usual.only("reminder") if not text.endswith(" 1")][:1] == ["1011.8 reminder 2"]
+    assert len([text for text in usual.only("reminder") if text.endswith(" 2")]) == 1
 
 
 def test_with_spoken_reminders_switched_off_the_quiet_line_stays() -> None:
@@ -666,7 +718,8 @@ def test_only_the_check_in_is_a_round_even_where_the_story_was_skipped_or_gone_b
 
 
 def test_each_story_has_a_presenter_of_its_own() -> None:
-    heard = play("0 begin\n 500 repeat\n 510 pause\n 520 resume", until=5300, name="balint-90-two-cases")
+    paused = "0 begin\n 500 repeat\n 510 pause\n 518 resume\n 520 resume"
+    heard = play(paused, until=5300, name="balint-90-two-cases")
     new = [text for text in heard.only("listen") if "new_presenter" in text]
     assert [text.split(" ", 1)[1] for text in new] == ["listen enrol new_presenter"] * 2
     assert len([text for text in heard.only("listen") if "enrol" in text]) == 4

@@ -36,7 +36,8 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
     defaults = load(tmp_path, "")
     assert defaults.session.protocol in protocols.names()
     assert defaults.session.support_contacts == []
-    assert (defaults.reminders.voice_every_seconds, defaults.reminders.voice_at_most) == (300, 2)
+    assert (defaults.reminders.voice_every_seconds, defaults.reminders.voice_at_most) == (300, 1)
+    assert defaults.reminders.after_pause_seconds == 120
 
 
 def test_the_session_core_has_the_same_defaults(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -15,7 +15,7 @@ from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import VOICE, Action, Request, Seconds
 
 _CODE = "commands"
-_WORDS = re.compile(r"[a-zäöüßéèêàçñ']+( [a-zäöüßéèêàçñ']+)*")
+_WORDS = re.compile(r"[a-zäöüßéèêàçñ']+( [a-zäöüßéèêàçñ']+)*", re.IGNORECASE)
 _TIMED = (Action.MORE_TIME, Action.LESS_TIME)
 
 
@@ -36,25 +36,36 @@ class Phrase:
 class Command:
     """One thing that can be asked for, with all its phrases; the first one is the one that is shown.
 
-    bare: those of them that need no prefix.
+    texts: in small letters, as they are listened for. written: the same as people write them.
+    bare: those of the texts that need no prefix.
     """
 
     action: Action
     does: str
     texts: tuple[str, ...]
+    written: tuple[str, ...]
     seconds: Seconds | None = None
     bare: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """The commands of one language. `without_prefix`: actions whose phrases are understood bare as well."""
+    """The commands of one language. `without_prefix`: actions whose phrases are understood bare as well.
+
+    headings: for a table of them in this language.
+    """
 
     language: str
     title: str
-    prefix: str
+    written_prefix: str
     commands: tuple[Command, ...]
     without_prefix: frozenset[Action] = frozenset()
+    headings: Headings | None = None
+
+    @property
+    def prefix(self) -> str:
+        """In small letters, as it is listened for."""
+        return self.written_prefix.lower()
 
     def sayable(self, allowed: frozenset[Action]) -> dict[str, Phrase]:
         """Every complete utterance that asks for one of the `allowed` actions, with its meaning."""
@@ -76,16 +87,24 @@ class Phrases:
 
     def shown_for(self, action: Action) -> str:
         """What to say for an action, without the prefix."""
-        return next(command.texts[0] for command in self.commands if command.action is action)
+        return next(command.written[0] for command in self.commands if command.action is action)
+
+    def shortest_for(self, action: Action) -> str:
+        """All that has to be said for an action: a phrase without the prefix, where there is one."""
+        for command in self.commands:
+            for text, written in zip(command.texts, command.written, strict=True):
+                if command.action is action and text in command.bare:
+                    return written
+        return f"{self.written_prefix}, {self.shown_for(action)}"
 
     def shown(self, command: Command) -> str:
         """How the documentation writes a command."""
-        return f"{self.prefix.capitalize()}, {command.texts[0]}"
+        return f"{self.prefix.capitalize()}, {command.written[0]}"
 
 
 def _words(text: str) -> str:
     if not _WORDS.fullmatch(text):
-        raise ValueError("use words in small letters with single spaces, numbers written out")
+        raise ValueError("use words with single spaces between them, numbers written out")
     return text
 
 
@@ -98,8 +117,18 @@ class _CommandFile(BaseModel):
     action: Action
     does: str = Field(min_length=1, max_length=80)
     phrases: list[_Text] = Field(min_length=1, max_length=20)
-    bare: list[_Text] = Field(default=[], max_length=20)  # further ones, which need no prefix
+    bare: list[_Text] = Field(default=[], max_length=20)  # further ones, without the prefix
     seconds: float | None = Field(default=None, gt=0, le=3600, allow_inf_nan=False)
+
+
+class Headings(BaseModel):
+    """Of the table that is printed for the group."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    others: str  # of the column with further phrases
+    does: str  # of the column with what happens
+    bare: str  # what the asterisk means
 
 
 class _File(BaseModel):
@@ -108,6 +137,7 @@ class _File(BaseModel):
     language: str = Field(pattern=r"^[a-z]{2,3}$")
     title: str
     prefix: _Text
+    headings: Headings | None = None
     command: list[_CommandFile] = Field(min_length=1)
 
 
@@ -132,9 +162,7 @@ def load(language: str, *, prefix: str = "", without_prefix: frozenset[Action] =
     path = shipped("config", "commands", f"{short}.toml")
     text = checked_toml.read_text(path, _CODE)
     phrases = parse(text, str(path))
-    return Phrases(
-        phrases.language, phrases.title, prefix or phrases.prefix, phrases.commands, without_prefix
-    )
+    return replace(phrases, written_prefix=prefix or phrases.written_prefix, without_prefix=without_prefix)
 
 
 def parse(text: str, file: str) -> Phrases:
@@ -149,13 +177,20 @@ def parse(text: str, file: str) -> Phrases:
             mistakes.append(Mistake(line, "a part cannot be asked for by name.", 'Use "next" and "back".'))
         if (command.seconds is not None) != (command.action in _TIMED):
             mistakes.append(Mistake(line, f'"seconds" belongs to {" and ".join(_TIMED)}, and only there.'))
-        for phrase in (*command.phrases, *command.bare):
+        for phrase in (text.lower() for text in (*command.phrases, *command.bare)):
             if phrase in seen:
                 mistakes.append(Mistake(line, f'"{phrase}" would mean two things.'))
             seen.add(phrase)
     if mistakes:
         raise FileMistakes(_CODE, file, mistakes)
-    commands = tuple(
-        Command(c.action, c.does, (*c.phrases, *c.bare), c.seconds, frozenset(c.bare)) for c in read.command
+    return Phrases(
+        read.language, read.title, read.prefix, tuple(map(_command, read.command)), headings=read.headings
     )
-    return Phrases(read.language, read.title, read.prefix, commands)
+
+
+def _command(read: _CommandFile) -> Command:
+    written = (*read.phrases, *read.bare)
+    bare = frozenset(text.lower() for text in read.bare)
+    return Command(
+        read.action, read.does, tuple(text.lower() for text in written), written, read.seconds, bare
+    )

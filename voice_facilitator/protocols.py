@@ -240,7 +240,6 @@ class _WordingFile(StrictTable):
 
 _WORDING_GAPS: dict[str, tuple[str, ...]] = {
     "minutes.many": ("count",),
-    "contacts": ("contacts",),
     "resumed": ("left",),
     "time-left": ("phase", "session"),
     "time-changed": ("left",),
@@ -249,6 +248,8 @@ _WORDING_GAPS: dict[str, tuple[str, ...]] = {
     "understood.repeat": ("phase", "prefix"),
     "understood.end": ("prefix",),
     "ask-end.voice": ("prefix",),
+    "ask-resume.voice": ("prefix",),
+    "stop.voice": ("stop",),
     "opt-out.voice": ("prefix", "timer_only"),
     "restarted": ("left",),
 }
@@ -256,6 +257,7 @@ _PHRASE_GAPS: dict[str, tuple[str, ...]] = {
     "in-all": ("time",),
     "minutes.short": ("count",),
     "calm.many": ("count",),
+    "stop.voice": ("stop",),
     "setup.no-model": ("models",),
     "setup.commands": ("say", "engine", "heard", "hours", "false"),
     "setup.commands.unmeasured": ("say", "engine"),
@@ -325,7 +327,8 @@ def sentences_of(
     protocol: Protocol, wording: Wording, contacts: tuple[str, ...], *, timer_only: bool = False
 ) -> list[str]:
     """Every sentence a session of this protocol is likely to say, in order, to be rendered at the start."""
-    fill = functools.partial(wording.fill, contacts=contacts, timer_only=timer_only)
+    listening = wording.listening(protocol, timer_only=timer_only)
+    fill = functools.partial(wording.fill, contacts=contacts, listening=listening)
     texts = [fill(phase.announcement, seconds=phase.seconds) for phase in protocol.phases]
     texts += [fill(protocol.goodbye)]
     texts += [
@@ -336,7 +339,10 @@ def sentences_of(
     ]
     texts += [
         wording.say(key)
-        for key in ("reminder.voice", "paused", "timer-only", "undone", "ask-end", "ask-end.voice")
+        for key in (
+            *("reminder.voice", "paused", "timer-only", "timer-only.deleted", "undone"),
+            *("ask-end", "ask-end.voice", "ask-resume", "ask-resume.voice"),
+        )
     ]
     texts += [sentence for key, sentence in wording.sentences.items() if key.startswith(("lost.", "back."))]
     return [text for text in texts if text]

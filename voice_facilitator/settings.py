@@ -37,6 +37,7 @@ class ReminderSettings(Section):
     voice_speech_seconds: float = Field(ge=2, le=60)
     voice_every_seconds: float = Field(ge=60, le=3600)
     voice_at_most: int = Field(ge=0, le=5)
+    after_pause_seconds: float = Field(ge=0, le=3600)
 
 
 class HearingSettings(Section):

@@ -38,11 +38,12 @@ def lines(protocol: Protocol, settings: Settings) -> list[Line]:
     """Everything a session of this protocol announces as planned, in order."""
     wording = wording_of(settings, protocol)
     contacts = tuple(settings.session.support_contacts)
+    listening = wording.listening(protocol, timer_only=False)
     found: list[Line] = []
     at = 0.0
 
     def add(phase: Phase, when: Seconds, kind: CueKind, text: str, seconds: Seconds) -> None:
-        filled = wording.fill(text, seconds=seconds, contacts=contacts)
+        filled = wording.fill(text, seconds=seconds, contacts=contacts, listening=listening)
         found.append(Line(when, phase.name, kind.value, filled))
 
     for phase in protocol.phases:

@@ -134,7 +134,7 @@ class Replay:
             elif script_at is not None and script_at <= now:
                 entry = self._script.popleft()
                 self._take(entry.request, entry.t)
-                if entry.request.action is Action.END and self._session.view().asks_to_end:
+                if entry.request.action is self._session.view().asks:
                     self._take(Request(Action.YES, "script"), entry.t)
             else:
                 break

@@ -69,11 +69,16 @@ class Interrupted:
         )
 
 
-def find(settings: Settings, now: float, path: Path | None = None) -> Interrupted | None:
-    """The session that can go on at `now` (wall clock), if any. A file that leads nowhere is removed."""
+def find(
+    settings: Settings, now: float, path: Path | None = None, *, hears: bool = True
+) -> Interrupted | None:
+    """The session that can go on at `now` (wall clock), if any. A file that leads nowhere is removed.
+
+    hears: see `wording_of`.
+    """
     path = path or resume_path()
     try:
-        found = _read(path, settings)
+        found = _read(path, settings, hears)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError, FacilitatorError):
@@ -84,7 +89,7 @@ def find(settings: Settings, now: float, path: Path | None = None) -> Interrupte
     return found
 
 
-def _read(path: Path, settings: Settings) -> Interrupted:
+def _read(path: Path, settings: Settings, hears: bool) -> Interrupted:
     """Raises OSError, or ValueError or FacilitatorError for what is no session of ours."""
     with path.open("rb") as file:
         data = json.loads(file.read(_MOST_BYTES))
@@ -98,7 +103,7 @@ def _read(path: Path, settings: Settings) -> Interrupted:
         if type(data["minutes"]) is not int:
             raise ValueError("this is no resume file")
         protocol = protocols.with_minutes(protocol, data["minutes"])
-    wording = wording_of(settings, protocol)
+    wording = wording_of(settings, protocol, hears=hears)
     contacts = tuple(settings.session.support_contacts)
     session = Session.after_cut(data["session"], protocol, wording, policy_of(settings), contacts)
     return Interrupted(float(times[0]), float(times[1]), data["protocol"], protocol, session)

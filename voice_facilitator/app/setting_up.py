@@ -26,18 +26,23 @@ def commands_of(
         return None
 
 
-def wording_of(settings: Settings, protocol: Protocol) -> Wording:
-    """The sentences in the language of a protocol, with the spoken commands that are understood here."""
-    wording = protocols.load_wording(protocol.language)
+def wording_of(settings: Settings, protocol: Protocol, *, hears: bool = True) -> Wording:
+    """The sentences in the language of a protocol, with the spoken commands that are understood here.
+
+    hears: false on a machine without a microphone.
+    """
+    wording = replace(protocols.load_wording(protocol.language), microphone=hears)
     setup = CommandSetup(settings.commands, protocol.language)
     try:
         phrases = command_engines.load_phrases(setup)
-        wording = replace(wording, prefix=phrases.prefix)
-        if command_engines.choose(setup) is None:
+        wording = replace(wording, prefix=phrases.written_prefix)
+        if not hears or command_engines.choose(setup) is None:
             return wording
     except FacilitatorError:  # nobody is told to say what is not understood
         return wording
-    return replace(wording, timer_only=phrases.shown_for(Action.TIMER_ONLY))
+    return replace(
+        wording, timer_only=phrases.shown_for(Action.TIMER_ONLY), stop=phrases.shortest_for(Action.PAUSE)
+    )
 
 
 def speaking_in(settings: SpeakingSettings, language: str) -> SpeakingSettings:
@@ -59,11 +64,13 @@ def policy_of(settings: Settings, *, moves_by_itself: bool = True) -> Policy:
     )
 
 
-def new_session(settings: Settings, protocol: Protocol, *, moves_by_itself: bool = True) -> Session:
+def new_session(
+    settings: Settings, protocol: Protocol, *, moves_by_itself: bool = True, hears: bool = True
+) -> Session:
     """A session of `protocol` with the wording of its language. Raises FacilitatorError.
 
-    moves_by_itself: false leaves it to requests to move from phase to phase.
+    moves_by_itself: false leaves it to requests to move from phase to phase. hears: see `wording_of`.
     """
-    wording = wording_of(settings, protocol)
+    wording = wording_of(settings, protocol, hears=hears)
     policy = policy_of(settings, moves_by_itself=moves_by_itself)
     return Session(protocol, wording, policy, tuple(settings.session.support_contacts))

@@ -16,6 +16,7 @@ from typing import Any
 
 from voice_facilitator import models, protocols, soundcard
 from voice_facilitator.app.setting_up import speaking_in
+from voice_facilitator.display.frame import consent
 from voice_facilitator.display.routes import Choice
 from voice_facilitator.display.server import RoomServer
 from voice_facilitator.errors import FacilitatorError
@@ -281,11 +282,19 @@ class SetupStage:
                 "test": self._test,
                 "missing_models": self._missing_models,
                 "commands": self._commands,
+                "consent": self._consent(),
                 "timer_only": chosen.timer_only,
                 "contacts": list(chosen.settings.session.support_contacts),
                 "problems": self._problems(),
             }
         )
+
+    def _consent(self) -> str:
+        chosen = self._chosen
+        wording = protocols.load_wording(chosen.protocol.language)
+        wording = replace(wording, microphone=bool(self._devices["input"]) or not chosen.timer_only)
+        listening = wording.listening(chosen.protocol, timer_only=chosen.timer_only)
+        return consent(listening, understands=bool(self._commands["engine"]))
 
     def _microphone_state(self) -> str:
         if not self._devices["input"]:
@@ -310,18 +319,33 @@ class SetupStage:
 
 
 class SummaryStage:
-    """After the session: what it was in times and shares, until it is discarded or nobody looks any more."""
+    """After the session: the screens show that it is over, until somebody ends it or nobody looks any more.
+
+    The summary (times and shares) tells how often the presenter was reminded. So it is on no screen by
+    itself: a page of this machine may ask for it, for itself alone, and so may whoever sits at the keyboard.
+    """
 
     def __init__(
-        self, server: RoomServer, summary: dict[str, Any], clock: Callable[[], float] = time.monotonic
+        self,
+        server: RoomServer | None,
+        summary: dict[str, Any],
+        print_it: Callable[[], None] = lambda: None,
+        *,
+        by_key: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """server: None where there is only the terminal. print_it: shows the summary there.
+
+        by_key: somebody sits at the terminal, so it is waited for them.
+        """
         self._server = server
         self._summary = summary
+        self._print_it, self._by_key = print_it, by_key
         self._clock = clock
         self._inbox: queue.Queue[Choice | str] = queue.Queue(_INBOX)
 
     def key(self, name: str) -> None:
-        """Any key of the terminal is the end of it."""
+        """A key of the terminal; any thread may."""
         self._put(name)
 
     def _put(self, item: Choice | str) -> bool:
@@ -330,22 +354,26 @@ class SummaryStage:
         return True
 
     def run(self) -> None:
-        """Returns when the summary is not needed any more; at once where no page of this machine looks."""
-        self._server.on_choice = self._put
-        self._server.show({"stage": "summary", **self._summary})
+        """Returns when somebody ends it; at once where nobody is there who could."""
+        if self._server is not None:
+            self._server.on_choice = self._put
+            self._server.on_summary = lambda: self._summary
         begun = seen = self._clock()
         while True:
             now = self._clock()
-            seen = now if self._server.hosts else seen
+            seen = now if self._by_key or (self._server is not None and self._server.hosts) else seen
             if now - seen > (_RELOAD_SECONDS if seen > begun else 0.0) or now - begun > _READING_SECONDS:
                 return
             try:
                 item = self._inbox.get(timeout=_METER_SECONDS)
             except queue.Empty:
                 continue
-            if isinstance(item, str) or item.do == "discard":
+            if item == _SUMMARY_KEY:
+                self._print_it()
+            elif isinstance(item, str) or item.do == "discard":
                 return
 
 
+_SUMMARY_KEY = "s"
 _RELOAD_SECONDS = 5.0  # a page that is loaded anew is gone for a moment
 _READING_SECONDS = 1800.0  # then the room has certainly been left

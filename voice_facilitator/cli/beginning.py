@@ -31,11 +31,12 @@ def choice(settings: Any, cut: Any, protocol: str | None, minutes: int | None, t
     return Chosen(name, format_, settings, timer_only)
 
 
-def interrupted(settings: Any, wanted: bool | None) -> Any:
-    """The session to go on with, or None; whoever is there is asked."""
+def interrupted(settings: Any, wanted: bool | None, audio: Path | None) -> Any:
+    """The session to go on with, or None; whoever is there is asked. audio: heard instead of a microphone."""
     from voice_facilitator.app import resume
 
-    found = resume.find(settings, time.time())
+    hears = audio is not None or not resume.resume_path().exists() or has_microphone()
+    found = resume.find(settings, time.time(), hears=hears)
     if found is None:
         if wanted:
             say("No session was cut off that could go on: a new one begins.")

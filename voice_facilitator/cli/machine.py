@@ -139,7 +139,7 @@ def try_commands(
     try:
         practise(settings.hearing, setup, source, tell)
     except KeyboardInterrupt:
-        say("Nothing was kept.")
+        say("No sound and no words were kept.")
     return ExitCode.OK
 
 

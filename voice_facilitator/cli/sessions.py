@@ -97,7 +97,7 @@ def run(
     page_is_opened = display and (options.browser or not browser or shared is not None)
     try:
         with single_session():
-            cut = interrupted(settings, resume)
+            cut = interrupted(settings, resume, audio)
             chosen = choice(settings, cut, protocol, minutes, timer_only)
             if cut is None:
                 named_are_there(microphone, speaker)
@@ -183,14 +183,14 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
     other_length = round(format_.seconds / 60) if abs(format_.seconds - usual) > 1 else None
     with counted("Preparing the announcements") as on_progress:
         live = LiveSession(
-            cut.session if cut else new_session(settings, format_),
+            cut.session if cut else new_session(settings, format_, hears=hears),
             lambda put: HearingProcess(source, settings.hearing, put, commands=commands),
             lambda put: SpeakingProcess(speaking_in(settings.speaking, format_.language), put),
             screens_of(server, STDERR, format_.language, tuple(settings.session.support_contacts)),
             [report, *sinks],
             sentences=protocol_files.sentences_of(
                 format_,
-                wording_of(settings, format_),
+                wording_of(settings, format_, hears=hears),
                 tuple(settings.session.support_contacts),
                 timer_only=chosen.timer_only,
             ),
@@ -207,15 +207,21 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
         if server is not None:
             server.on_press = live.press
         code = live.run()
-    if report.began:
-        STDERR.print(report.as_table())
-    if server is not None and server.hosts and code is ExitCode.OK:
-        say("The room page shows this as well. Discard it there, or press any key, to end.")
-        summary = SummaryStage(server, report.as_dict())
+    by_key = sys.stdin.isatty() and STDERR.is_terminal  # else nobody watches, and what is printed is a log
+    if report.began and code is ExitCode.OK and (by_key or (server is not None and server.hosts)):
+        if server is not None and server.hosts:
+            say("For the summary: the button on the room page.")
+        if by_key:
+            say('For the summary here: the key "s". Any other key ends the program.')
+        summary = SummaryStage(
+            server, report.as_dict(), lambda: STDERR.print(report.as_table()), by_key=by_key
+        )
         keyboard.leads_to(summary.key)
         with contextlib.suppress(KeyboardInterrupt, ShutDown):
             summary.run()
-    say("Nothing was kept: no sound, no voices, no words.")
+    elif report.began:
+        STDERR.print(report.as_table())
+    say("No sound, no voices and no words were kept.")
     return code
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from voice_facilitator.session import View
 from voice_facilitator.session.events import Part, SpeakerState
+from voice_facilitator.session.protocol import Listening
 
 SHOWN_NEXT = 3  # phases to come that fit on a screen without making people count
 # What changes with every tick of the clock; everything else is news.
@@ -87,6 +88,12 @@ def closes(view: View) -> bool:
     return view.mode in ("closing", "ended") or (bool(view.phase) and not view.later)
 
 
+def consent(listening: Listening, *, understands: bool) -> str:
+    """Key of the line that says what is listened for; commands only where they are understood."""
+    commands = ".commands" if understands and listening is not Listening.NOTHING else ""
+    return f"consent.{listening.value}{commands}"
+
+
 def session_frame(view: View, contacts: tuple[str, ...] = ()) -> dict[str, Any]:
     """The view as JSON-ready values; lengths in seconds."""
     shown_mic, shown_heard = microphone(view), heard(view)
@@ -112,7 +119,10 @@ def session_frame(view: View, contacts: tuple[str, ...] = ()) -> dict[str, Any]:
         "caption": view.caption,
         "line": view.line,
         "undo_left": round(view.undo_left, 2),
-        "asks_to_end": view.asks_to_end,
+        "asks": view.asks.value if view.asks else None,
+        "consent": consent(view.listening, understands=bool(view.stop)),
+        "stop": view.stop,
+        "voices_deleted": view.voices_deleted,
         "allowed": sorted(action.value for action in view.allowed),
         "contacts": list(contacts) if closes(view) else [],
     }

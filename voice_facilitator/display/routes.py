@@ -72,6 +72,7 @@ class Doors:
 
     on_press: Callable[[Press], bool]  # False: there is no session to drive now
     on_choice: Callable[[Choice], bool]  # False: there is nothing to choose now
+    summary: Callable[[], dict[str, Any] | None]  # of a session that is over
     invitation: Callable[[], dict[str, Any] | None]  # address, and its QR code in rows
 
 
@@ -179,6 +180,7 @@ class _Pages:
             Route("/words", self.words),
             Route("/events", self.events),
             Route("/invitation", self.invitation),
+            Route("/summary", self.summary),
             Route("/join", self.join, methods=["POST"]),
             Route("/do", self.do, methods=["POST"]),
             Route("/choose", self.choose, methods=["POST"]),
@@ -205,6 +207,15 @@ class _Pages:
         found = self._doors.invitation()
         if found is None:
             raise Refusal(404, "not-shared", "This display is not shared.", "Start with --share.")
+        return JSONResponse(found)
+
+    async def summary(self, request: Request) -> Response:
+        """For the page that asks, and no other: it tells how often the presenter was reminded."""
+        if self._role(request) is not Role.HOST:
+            raise _not_yours()
+        found = self._doors.summary()
+        if found is None:
+            raise Refusal(409, "not-now", "There is no summary yet.", "It comes when the session is over.")
         return JSONResponse(found)
 
     async def join(self, request: Request) -> Response:

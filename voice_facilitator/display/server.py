@@ -53,6 +53,7 @@ class RoomServer:
         # Changed by whoever runs the present stage; called in the server's thread.
         self.on_press: Callable[[Press], bool] = lambda _press: False
         self.on_choice: Callable[[Choice], bool] = lambda _choice: False
+        self.on_summary: Callable[[], dict[str, Any] | None] = lambda: None
 
     def start(self) -> None:
         """Raises FacilitatorError `display-port` when the address cannot be had."""
@@ -60,7 +61,7 @@ class RoomServer:
         if self._lan_address is not None:
             sockets.append(self._listen(self._lan_address))
         names = frozenset({_LOOPBACK, "localhost", *([self._lan_address] if self._lan_address else [])})
-        doors = Doors(self._press, self._choose, self._invitation)
+        doors = Doors(self._press, self._choose, self._summary, self._invitation)
         app = application(
             self._hub,
             self.access,
@@ -153,6 +154,9 @@ class RoomServer:
 
     def _choose(self, choice: Choice) -> bool:
         return self.on_choice(choice)
+
+    def _summary(self) -> dict[str, Any] | None:
+        return self.on_summary()
 
     def _invitation(self) -> dict[str, Any] | None:
         address = self.shared_address

@@ -66,6 +66,7 @@ class LineScreen:
     def __init__(self, console: Console, phrases: Phrases) -> None:
         self._console, self._phrases = console, phrases
         self._phase = ""
+        self._said_before: set[str] = set()
         self._caption = ""
         self._line = ""
         self._microphone = ""
@@ -75,6 +76,12 @@ class LineScreen:
 
     def update(self, view: View, level_dbfs: float | None) -> None:
         del level_dbfs
+        if view.mode == "not-started":
+            self._once(self._phrases[frame.consent(view.listening, understands=bool(view.stop))])
+        if view.mode not in ("closing", "ended"):
+            self._once(how_to_stop(view, self._phrases))
+        elif view.voices_deleted:
+            self._once(self._phrases["voices-deleted"])
         if view.phase_title and view.phase != self._phase:
             floor = self._phrases[view.floor.value]
             self._print(f"== {view.phase_title} ({clock(view.phase_left)}) - {floor}")
@@ -87,6 +94,12 @@ class LineScreen:
             self._print(f"   {microphone}")
         self._phase, self._caption, self._line = view.phase, view.caption, view.line
         self._microphone = microphone
+
+    def _once(self, text: str) -> None:
+        """What stands on a screen all the time, a log says when it becomes true."""
+        if text not in self._said_before:
+            self._said_before.add(text)
+            self._print(f"   shows: {text}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -125,9 +138,13 @@ def render(
             Text(phrases["ready.title"], style="bold"),
             Text(phrases["ready.text"]),
             Text(phrases["in-all"].format(time=clock(view.session_left))),
+            Text(),
+            Text(phrases[frame.consent(view.listening, understands=bool(view.stop))]),
         ]
     elif view.mode in ("closing", "ended"):
         body = [Text(phrases[f"{view.mode}.title"], style="bold")]
+        if view.voices_deleted:
+            body.append(Text(phrases["voices-deleted"]))
     else:
         body = _phase(view, phrases)
     if contacts and frame.closes(view):
@@ -135,6 +152,8 @@ def render(
     said = [text for text in (view.caption, view.line) if text]
     body += [Text(), *(Text(text, style="italic", justify="center") for text in dict.fromkeys(said))]
     body += [Text(), _status(view, level_dbfs, phrases)]
+    if view.mode not in ("closing", "ended"):
+        body += [Text(), Text(how_to_stop(view, phrases), style="bold")]
     panel = Panel(
         Group(*body),
         title=view.protocol_title,
@@ -148,9 +167,16 @@ def render(
     return Group(panel, *below)
 
 
+def how_to_stop(view: View, phrases: Phrases) -> str:
+    """By voice where that works now, else by key."""
+    return phrases["stop.voice"].format(stop=view.stop) if view.stop else phrases["stop"]
+
+
 def _phase(view: View, phrases: Phrases) -> list[RenderableType]:
     hint = view.hint
-    if view.mode == "paused":
+    if view.asks is not None:
+        hint = phrases[f"asks.{view.asks.value}"]
+    elif view.mode == "paused":
         hint = phrases["paused.text"]
     elif view.waits_for_gap:
         hint = phrases["time-up"]

@@ -8,11 +8,12 @@ from voice_facilitator.session import events as ev
 from voice_facilitator.session import machine as states
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.machine import SessionMachine
-from voice_facilitator.session.protocol import Phase, Policy, Protocol, Wording
+from voice_facilitator.session.protocol import Listening, Phase, Policy, Protocol, Wording
 from voice_facilitator.session.schedule import fit, squeeze
 from voice_facilitator.session.state import Late, Pending, Plan, State, Undo
 
 CONFIRM = "confirm"  # key of the sentence that tells what was understood by voice
+ASK = "ask-"  # keys of questions begin with it; the request they are about follows
 REQUEST_GRACE_SECONDS = 10.0  # an answer to a request waits this long for a gap
 CLOSING_SECONDS = 60.0  # after a request to end, the goodbye waits at most this long for a gap
 READ_CHARACTERS_PER_SECOND = 12.0  # slow silent reading of a sentence that may not have been heard
@@ -61,6 +62,15 @@ class Core:
     def hears(self) -> bool:
         """Whether the hearing works, so that gaps are known."""
         return self.state.who is not None and self.may_hear()
+
+    @property
+    def listening(self) -> Listening:
+        return self.wording.listening(self.protocol, timer_only=self.state.timer_only)
+
+    @property
+    def understands(self) -> bool:
+        """Whether spoken commands can be heard now, as far as is known."""
+        return bool(self.wording.stop) and self.may_hear() and ev.Part.COMMANDS not in self.state.lost
 
     def may_remind(self) -> bool:
         """Whether a reminder is possible at all: the phase has them, and the voice known is the right one."""
@@ -126,7 +136,7 @@ class Core:
         ends = state.now + lengths[0]
         state.plan = Plan(index, state.visits, state.now, ends, lengths[1:], end_stays=before.end_stays)
         state.reminders.armed = True
-        state.confirm_end_until = None
+        self.ask_no_more()
         self.drop_waiting()
         self.emit(ev.PhaseEntered(state.now, phase.name, lengths[0], reason))
         self.listen()
@@ -182,6 +192,8 @@ class Core:
         if same_visit:  # a cue that sounded meanwhile does not sound again
             plan.cues_done = sorted({*plan.cues_done, *current.cues_done})
         self.state.plan = plan
+        if self.mode == states.CLOSING:
+            self.state.voices_learnt = False  # they were forgotten when it closed
         if not same_visit or self.mode not in (states.RUNNING, states.PAUSED):
             if self.mode != states.PAUSED:
                 self.move(f"enter:{phase.name}")
@@ -235,7 +247,7 @@ class Core:
         self.move("close")
         state.waiting.clear()  # what failed does not matter any more
         state.paused_at = None
-        state.confirm_end_until = None
+        self.ask_no_more()
         state.enrolment = ev.Enrolment.NONE
         state.closing_until = state.now + CLOSING_SECONDS
         if planned:
@@ -301,10 +313,25 @@ class Core:
         due = self.state.now
         self.wait(Pending(key, text, due, due + REQUEST_GRACE_SECONDS, late=Late.DROP))
 
+    def ask(self, action: ev.Action, text: str) -> None:
+        """Ask whether `action` is really wanted: a yes, or the same request again, carries it out."""
+        self.ask_no_more()
+        self.state.asks, self.state.asked_until = action, self.state.now + self.policy.undo_seconds
+        self.answer(f"{ASK}{action.value}", text)
+
+    def ask_no_more(self) -> None:
+        if self.state.asks is not None:
+            self.withdraw(f"{ASK}{self.state.asks.value}")
+        self.state.asks = self.state.asked_until = None
+
     def fill(self, text: str, *, seconds: Seconds = 0.0) -> str:
         """Fill the gaps a protocol's sentence may have."""
         return self.wording.fill(
-            text, seconds=seconds, contacts=self.contacts, timer_only=self.state.timer_only
+            text,
+            seconds=seconds,
+            contacts=self.contacts,
+            listening=self.listening,
+            understands=self.understands,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from voice_facilitator.session import events as ev
 from voice_facilitator.session import floor
 from voice_facilitator.session import machine as states
-from voice_facilitator.session.core import Core, longest
+from voice_facilitator.session.core import ASK, Core, longest
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.protocol import CueKind
 from voice_facilitator.session.state import Late, Pending
@@ -40,8 +40,8 @@ def moments(core: Core) -> list[Moment]:
         found.append((state.speaking_until, lambda: announcement_over(core, number)))
     if state.undo is not None:
         found.append((state.undo.until, lambda: setattr(state, "undo", None)))
-    if state.confirm_end_until is not None:
-        found.append((state.confirm_end_until, lambda: setattr(state, "confirm_end_until", None)))
+    if state.asked_until is not None:
+        found.append((state.asked_until, core.ask_no_more))
     if core.mode == states.RUNNING:
         found += _cue_moments(core)
         if core.policy.moves_by_itself:
@@ -62,8 +62,8 @@ def announcement_over(core: Core, number: int) -> None:
         # While we speak nobody is heard: the time to answer or to object runs from the end on.
         if state.undo is not None and state.undo.told == number:
             state.undo.until = state.now + core.policy.undo_seconds
-        if state.confirm_end_until is not None:
-            state.confirm_end_until = state.now + core.policy.undo_seconds
+        if state.asked_until is not None:
+            state.asked_until = state.now + core.policy.undo_seconds
 
 
 # ---------------------------------------------------------------- phases
@@ -159,8 +159,8 @@ def _give(core: Core) -> None:
     if pending.key == "reminder":
         floor.spoken(state.reminders, state.now)
         core.emit(ev.Reminded(state.now, 2))
-    elif pending.key == "ask-end":  # there is time to answer from the question on
-        state.confirm_end_until = state.now + longest(text) + core.policy.undo_seconds
+    elif pending.key.startswith(ASK) and state.asks is not None:  # time to answer from the question on
+        state.asked_until = state.now + longest(text) + core.policy.undo_seconds
     elif phase is not None and pending.key == f"{phase.name}.start":
         left = state.plan.phase_ends - state.now  # after a long wait the minutes of then would be wrong
         text = core.fill(phase.announcement, seconds=left)

@@ -23,9 +23,11 @@ def level(
     now: Seconds,
     phase_started: Seconds,
     enrolment: Enrolment,
+    resumed_at: Seconds | None = None,
 ) -> int:
     """The level of the ladder this evidence leads to; `memory` is brought up to date.
 
+    resumed_at: when the last pause ended. After it nobody is reminded aloud for a while.
     Level 2 is only the wish to speak: it is remembered by `spoken`, when it really is said.
     """
     if evidence.strength < _REARM_SHARE * policy.screen_strength:
@@ -47,6 +49,8 @@ def level(
         memory.last_screen = now
         return 1
     if evidence.strength < policy.voice_strength or evidence.speech_seconds < policy.voice_speech_seconds:
+        return 0
+    if resumed_at is not None and now - resumed_at < policy.after_pause_seconds:
         return 0
     return _level_of_the_next(memory, policy, now)
 

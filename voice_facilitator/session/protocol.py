@@ -24,6 +24,15 @@ class Elasticity(StrEnum):
     PROTECTED = "protected"  # the last word: never gives
 
 
+class Listening(StrEnum):
+    """What a session listens for besides commands."""
+
+    VOICES = "voices"  # whose voice it is
+    PAUSES = "pauses"  # the format learns no voices
+    TIMER_ONLY = "timer-only"  # pauses, because the group wants no more
+    NOTHING = "nothing"  # there is no microphone
+
+
 @dataclass(frozen=True, slots=True)
 class Cue:
     """A timed announcement inside a phase, `seconds_left` before its end."""
@@ -81,6 +90,11 @@ class Protocol:
     def seconds(self) -> Seconds:
         return sum(phase.seconds for phase in self.phases)
 
+    @property
+    def learns_voices(self) -> bool:
+        """Whether any phase learns how somebody sounds."""
+        return any(p.enrols_presenter or p.hears_others or p.reminders for p in self.phases)
+
     def index(self, name: str) -> int | None:
         """The place of the phase called `name`, or None."""
         return next((i for i, phase in enumerate(self.phases) if phase.name == name), None)
@@ -104,7 +118,8 @@ class Policy:
     voice_strength: float = 2.0
     voice_speech_seconds: Seconds = 8.0
     voice_every_seconds: Seconds = 300.0
-    voice_at_most: int = 2
+    voice_at_most: int = 1
+    after_pause_seconds: Seconds = 120.0
     moves_by_itself: bool = True  # false where a recording's script says when each phase began
 
 
@@ -116,10 +131,20 @@ class Wording:
     sentences: dict[str, str] = field(default_factory=dict)
     prefix: str = "facilitator"  # with which spoken commands begin
     timer_only: str = ""  # what to say for it; empty where no commands are understood
+    stop: str = ""  # all that has to be said for a pause; empty where no commands are understood
+    microphone: bool = True  # whether there is one
 
     def say(self, key: str, **values: str) -> str:
         """The sentence for `key` with its gaps filled. Raises KeyError for a key the file lacks."""
         return self.sentences[key].format(prefix=self.prefix, **values)
+
+    def listening(self, protocol: Protocol, *, timer_only: bool) -> Listening:
+        """What a session of `protocol` listens for on this machine."""
+        if not self.microphone:
+            return Listening.NOTHING
+        if timer_only:
+            return Listening.TIMER_ONLY
+        return Listening.VOICES if protocol.learns_voices else Listening.PAUSES
 
     def fill(
         self,
@@ -127,19 +152,24 @@ class Wording:
         *,
         seconds: Seconds = 0.0,
         contacts: tuple[str, ...] = (),
-        timer_only: bool = False,
+        listening: Listening = Listening.VOICES,
+        understands: bool = True,
     ) -> str:
         """A protocol's sentence on one line, its gaps (`{minutes}`, `{contacts}`, ...) filled in.
 
-        timer_only: nobody's voice is listened for, so nobody is told that it is, or how to have it stopped.
+        listening: nobody is told that their voice is listened for where it is not, or how to have it stopped.
+        understands: false while commands cannot be heard, although this machine knows them.
         """
-        gaps = {"minutes": self.minutes(seconds), "contacts": "", "opt_out": "", "listening": ""}
+        by_voice = ".voice" if self.stop and understands else ""
+        gaps = {"minutes": self.minutes(seconds), "contacts": "", "opt_out": "", "listening": "", "stop": ""}
         if contacts:
-            gaps["contacts"] = self.say("contacts", contacts="; ".join(contacts))
+            gaps["contacts"] = self.say("contacts")
         if "{listening}" in text:
-            gaps["listening"] = self.say("listening.timer-only" if timer_only else "listening")
-        if "{opt_out}" in text and not timer_only:
-            by_voice = ".voice" if self.timer_only else ""
+            commands = ".commands" if by_voice and listening is not Listening.NOTHING else ""
+            gaps["listening"] = self.say(f"listening.{listening.value}{commands}")
+        if "{stop}" in text:
+            gaps["stop"] = self.say(f"stop{by_voice}", stop=self.stop)
+        if "{opt_out}" in text and listening is Listening.VOICES:
             gaps["opt_out"] = self.say(f"opt-out{by_voice}", timer_only=self.timer_only)
         return " ".join(text.format(**gaps).split())
 

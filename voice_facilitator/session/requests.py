@@ -42,7 +42,7 @@ def allowed(core: Core) -> frozenset[Action]:
         actions |= {Action.RESUME, Action.TIME_LEFT, Action.END}
     if mode in (states.RUNNING, states.PAUSED):
         actions.add(Action.TIMER_ONLY)
-        if state.confirm_end_until is not None:
+        if state.asks is not None:
             actions |= {Action.YES, Action.NO}
     if can_undo(core):
         actions.add(Action.UNDO)
@@ -143,15 +143,28 @@ def _pause(core: Core, request: ev.Request) -> None:
     stop_own_voice(core)
     core.move("pause")
     core.state.paused_at = core.state.now
-    core.state.confirm_end_until = None
+    core.ask_no_more()
     core.listen()
     core.answer("paused", core.wording.say("paused"))
 
 
 def _resume(core: Core, request: ev.Request) -> None:
-    until = core.remember_undo(request.action)
+    """Whoever asked for the pause may need it still: the group is asked first."""
+    if core.state.asks is Action.RESUME:
+        _carry_on(core, request)
+        return
+    _done(core, request)
+    core.ask(Action.RESUME, core.wording.say(f"ask-resume{_by_voice(request)}"))
+
+
+def _by_voice(request: ev.Request) -> str:
+    return ".voice" if request.source == ev.VOICE else ""
+
+
+def _carry_on(core: Core, request: ev.Request) -> None:
+    until = core.remember_undo(Action.RESUME)
     undo = core.state.undo
-    _done(core, request, until)
+    core.emit(ev.Done(core.state.now, Action.RESUME, request.source, until))
     resume(core)
     core.state.undo = undo
     core.answer("resumed", core.wording.say("resumed", left=core.wording.minutes(_phase_left(core))))
@@ -162,6 +175,7 @@ def resume(core: Core) -> None:
     state, plan, phase = core.state, core.state.plan, core.phase
     if phase is None or state.paused_at is None:
         return
+    core.ask_no_more()
     stop_own_voice(core)
     core.move(f"resume:{phase.name}")
     length, session_ends = state.now - state.paused_at, plan.session_ends
@@ -175,6 +189,7 @@ def resume(core: Core) -> None:
     plan.phase_started += length
     plan.phase_ends = state.now + left
     state.paused_at = None
+    state.resumed_at = state.now
     state.undo = None
     core.listen()
     core.replan_later(session_ends)
@@ -210,7 +225,7 @@ def _change_time(core: Core, request: ev.Request) -> None:
     if not flexible_later:  # nothing later can give or take: the group moves the end itself
         session_ends += plan.phase_ends - former_end
     core.replan_later(session_ends)
-    _ask_no_more(core)
+    core.ask_no_more()
     core.answer(
         "time-changed", core.wording.say("time-changed", left=core.wording.minutes(_phase_left(core)))
     )
@@ -232,11 +247,12 @@ def _timer_only(core: Core, request: ev.Request) -> None:
         core.withdraw(key)
     core.emit(ev.Forget(state.now, for_good=True))
     core.listen()
-    if core.mode == states.NOT_STARTED:
-        if request.source != ev.OPTION:  # nobody was ever listened for, so nothing "is deleted"
-            core.show(core.wording.say("timer-only"))
-    else:
-        core.answer("timer-only", core.wording.say("timer-only"))
+    text = core.wording.say("timer-only.deleted" if state.voices_learnt else "timer-only")
+    state.voices_learnt = False
+    if core.mode != states.NOT_STARTED:
+        core.answer("timer-only", text)
+    elif request.source != ev.OPTION:
+        core.show(text)
 
 
 def _undo(core: Core, request: ev.Request) -> None:
@@ -272,7 +288,8 @@ def _back_to_start(core: Core) -> None:
     stop_own_voice(core)
     core.move("not-yet")
     state.plan, state.presenter_of = Plan(), ""
-    state.confirm_end_until = None
+    core.ask_no_more()
+    state.voices_learnt = False
     state.enrolment = ev.Enrolment.NONE
     core.emit(ev.BackToStart(state.now))
     core.emit(ev.Forget(state.now, for_good=False))
@@ -289,22 +306,18 @@ def _pause_again(core: Core, undo: Undo) -> None:
 
 
 def _end(core: Core, request: ev.Request) -> None:
-    state = core.state
-    if state.confirm_end_until is not None:
-        _yes(core, request)
+    if core.state.asks is Action.END:
+        _really_end(core, request)
         return
-    state.confirm_end_until = state.now + core.policy.undo_seconds
     _done(core, request)
-    key = "ask-end.voice" if request.source == ev.VOICE else "ask-end"
-    core.answer("ask-end", core.wording.say(key))
-
-
-def _ask_no_more(core: Core) -> None:
-    core.state.confirm_end_until = None
-    core.withdraw("ask-end")
+    core.ask(Action.END, core.wording.say(f"ask-end{_by_voice(request)}"))
 
 
 def _yes(core: Core, request: ev.Request) -> None:
+    (_carry_on if core.state.asks is Action.RESUME else _really_end)(core, request)
+
+
+def _really_end(core: Core, request: ev.Request) -> None:
     if core.mode == states.PAUSED:  # so that an undo finds the time that was left
         resume(core)
     _done(core, request, core.remember_undo(Action.END))
@@ -314,7 +327,9 @@ def _yes(core: Core, request: ev.Request) -> None:
 
 def _no(core: Core, request: ev.Request) -> None:
     _done(core, request)
-    _ask_no_more(core)
+    core.ask_no_more()
+    if core.mode == states.PAUSED:
+        core.show(core.wording.say("paused"))
 
 
 _HANDLERS: dict[Action, Callable[[Core, ev.Request], None]] = {

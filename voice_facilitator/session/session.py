@@ -14,6 +14,7 @@ from voice_facilitator.session.protocol import Policy, Protocol, Wording
 from voice_facilitator.session.state import Health, Late, Pending, from_plain, to_plain
 from voice_facilitator.session.view import View, view
 
+_QUESTIONS = (None, ev.Action.END, ev.Action.RESUME)
 REMINDER_GRACE_SECONDS = 3.0  # a reminder this long after the presenter has given way would only embarrass
 
 
@@ -168,6 +169,7 @@ class Session:
             now=state.now,
             phase_started=state.plan.phase_started,
             enrolment=state.enrolment,
+            resumed_at=state.resumed_at,
         )
         waiting = next((p for p in state.waiting if p.key == "reminder"), None)
         if waiting is not None and evidence.strength >= core.policy.screen_strength:
@@ -184,7 +186,13 @@ class Session:
 
     def _enrolment(self, event: ev.EnrolmentChanged) -> None:
         core, state = self._core, self._core.state
-        if state.timer_only or event.quality is state.enrolment:
+        if state.timer_only:
+            return
+        if core.mode in (states.RUNNING, states.PAUSED) and (
+            event.other_voices or event.quality is not ev.Enrolment.NONE
+        ):
+            state.voices_learnt = True
+        if event.quality is state.enrolment:
             return
         state.enrolment = event.quality
         if event.quality in (ev.Enrolment.POOR, ev.Enrolment.AMBIGUOUS):
@@ -201,6 +209,10 @@ def _holds_together(core: Core) -> bool:
         if len(plan.later) != (len(phases) - 1 - plan.phase_index if begun else 0):
             return False
     if state.undo and (state.undo.action is ev.Action.RESUME) != (state.undo.paused_at is not None):
+        return False
+    if (state.asks is None) != (state.asked_until is None) or state.asks not in _QUESTIONS:
+        return False
+    if state.asks is ev.Action.RESUME and mode != states.PAUSED:
         return False
     known = {states.NOT_STARTED} if phase is None else {states.PAUSED, states.CLOSING, states.ENDED}
     if phase is not None:

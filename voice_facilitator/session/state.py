@@ -100,13 +100,16 @@ class State:
     plan: Plan = field(default_factory=Plan)
     paused_at: Seconds | None = None
     undo: Undo | None = None
-    confirm_end_until: Seconds | None = None
+    asks: Action | None = None  # the question that waits for a yes: END or RESUME
+    asked_until: Seconds | None = None
+    resumed_at: Seconds | None = None  # end of the last pause
     closing_until: Seconds | None = None
     # what is heard
     who: SpeakerState | None = None
     silent_since: Seconds | None = None
     enrolment: Enrolment = Enrolment.NONE
     timer_only: bool = False
+    voices_learnt: bool = False  # and not forgotten again; once the session closes: until it closed
     reminders: Reminders = field(default_factory=Reminders)
     presenter_of: str = ""  # the phase whose presenter is being learnt or known
     lost: list[Part] = field(default_factory=list)

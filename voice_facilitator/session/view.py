@@ -15,6 +15,7 @@ from voice_facilitator.session.events import (
     Seconds,
     SpeakerState,
 )
+from voice_facilitator.session.protocol import Listening
 from voice_facilitator.session.requests import allowed, can_undo
 
 
@@ -49,7 +50,10 @@ class View:
     dropped: int  # events, announcements and lines refused by a full queue or disk, so far
     missed_seconds: Seconds  # of the room's sound, so far
     undo_left: Seconds
-    asks_to_end: bool
+    asks: Action | None  # what a yes would do now: END or RESUME
+    listening: Listening
+    stop: str  # all that has to be said for a pause; empty where it takes a key
+    voices_deleted: bool  # the session has closed, and voices had been learnt in it
     allowed: frozenset[Action]
 
 
@@ -91,6 +95,9 @@ def view(core: Core) -> View:
         dropped=state.health.dropped,
         missed_seconds=state.health.missed_seconds,
         undo_left=max(0.0, state.undo.until - state.now) if state.undo and can_undo(core) else 0.0,
-        asks_to_end=state.confirm_end_until is not None,
+        asks=state.asks,
+        listening=core.listening,
+        stop=core.wording.stop if core.understands else "",
+        voices_deleted=state.voices_learnt and core.mode in (states.CLOSING, states.ENDED),
         allowed=allowed(core),
     )

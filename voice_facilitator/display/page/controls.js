@@ -27,6 +27,11 @@ let phase = "";
 let drives = false;
 let sure = null; // the button that has been pressed once and asks again
 let quiet = null;
+let askSummary = () => {};
+
+export function onSummary(ask) {
+  askSummary = ask;
+}
 
 export function speak(role) {
   drives = role !== "view";
@@ -36,6 +41,9 @@ export function speak(role) {
     const row = document.createElement("div");
     if (drives) for (const name of names) row.append(button(name));
     bar.append(row);
+  }
+  if (role === "host") {
+    bar.firstChild.append(plain("summary.show", askSummary), plain("summary.end", () => post("/choose", { do: "discard" }).catch(() => {})));
   }
   bar.lastChild.append(plain("calm", () => session.toggleCalm()), plain("theme", otherTheme));
   if (document.fullscreenEnabled) bar.lastChild.append(plain("fullscreen", fullscreen));
@@ -96,6 +104,7 @@ export function take(state) {
   allowed = new Set(state.allowed);
   phase = state.phase;
   bar.querySelector("[data-own=calm]").hidden = state.mode !== "running";
+  for (const made of bar.querySelectorAll('[data-own^="summary."]')) made.hidden = state.mode !== "ended";
   for (const made of bar.querySelectorAll("[data-action]")) made.hidden = !allowed.has(made.dataset.action);
   relabel();
 }

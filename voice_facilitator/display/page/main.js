@@ -1,6 +1,6 @@
 // Which stage is on: setting up, the session, the summary, or a notice that something else is to be done.
 
-import { listen, words } from "./link.js";
+import { get, listen, words } from "./link.js";
 import { speak, say } from "./words.js";
 import { keepAwake } from "./awake.js";
 import * as controls from "./controls.js";
@@ -9,9 +9,10 @@ import * as setup from "./setup.js";
 import * as share from "./share.js";
 import * as summary from "./summary.js";
 
-const STAGES = { session, setup, summary };
+const STAGES = { session, setup };
 let role = "view";
 let shown = "notice";
+let last = null; // the state of the session shown last
 
 function show(stage) {
   document.body.classList.remove("lost");
@@ -31,6 +32,18 @@ function notice(name) {
   keepAwake(false);
 }
 
+// Only this page shows the summary: other pages have not asked for it. It is there when the voices are overwritten.
+async function showSummary(tries = 20) {
+  const answer = await get("/summary").catch(() => null);
+  if (!answer?.ok) {
+    if (tries > 0 && shown === "session") setTimeout(() => showSummary(tries - 1), 500);
+    return;
+  }
+  show("summary");
+  summary.take(await answer.json());
+  controls.hide();
+}
+
 function take(event, data) {
   if (event === "words") {
     speak(data);
@@ -40,6 +53,7 @@ function take(event, data) {
   } else if (event === "state" && data.stage === "notice") {
     notice(data.notice);
   } else if (event === "state") {
+    last = data;
     show(data.stage);
     STAGES[data.stage].take(data, role);
     controls.take(data, role);
@@ -51,6 +65,8 @@ function take(event, data) {
   }
 }
 
+controls.onSummary(() => showSummary());
+summary.onHide(() => take("state", last));
 speak(await words());
 notice("connecting");
 listen(take);

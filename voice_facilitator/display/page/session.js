@@ -49,9 +49,9 @@ function draw() {
   put(place("protocol"), state.protocol);
   put(place("title"), title());
   put(place("floor"), running ? say(state.floor) : "");
-  put(place("hint"), state.mode === "not-started" ? say("ready.text") : hint());
+  put(place("hint"), hint());
   chairs(room.querySelector(".chairs"), running ? state.floor : "everyone");
-  const saying = state.line || state.caption || (state.mode === "not-started" ? consent() : "");
+  const saying = state.line || state.caption || (state.mode === "not-started" ? say(state.consent) : "");
   if (saying) put(place("saying"), saying); // or it would be gone before it has faded
   room.classList.toggle("says", Boolean(saying));
   drawNext();
@@ -64,6 +64,7 @@ function draw() {
   const missing = state.missing.map((part) => say(`missing.${part}`));
   const trouble = state.trouble.map(([what, count]) => say(`trouble.${what}`, { count }));
   put(place("missing"), [...missing, ...trouble].join(" · "));
+  put(place("stop"), state.mode === "closing" || state.mode === "ended" ? "" : say(state.stop ? "stop.voice" : "stop", state));
   document.title = running ? `${state.title} · ${state.protocol}` : title();
   tick();
 }
@@ -78,6 +79,9 @@ function title() {
 }
 
 function hint() {
+  if (state.mode === "not-started") return say("ready.text");
+  if (state.voices_deleted) return say("voices-deleted");
+  if (state.asks) return say(`asks.${state.asks}`);
   if (state.mode === "paused") return say("paused.text");
   return state.waits ? say("time-up") : state.hint;
 }
@@ -91,10 +95,6 @@ function drawNext() {
 
 function named([name, seconds]) {
   return `${name}, ${short(seconds)}`;
-}
-
-function consent() {
-  return say(state.microphone === "timer-only" ? "consent.timer-only" : "consent");
 }
 
 function drawContacts() {

@@ -31,7 +31,7 @@ export function take(state, role) {
   page.querySelector("meter").hidden = state.microphone_state !== "hears";
   place("test").textContent = state.test === "idle" ? "" : say(`setup.test.${state.test}`);
   field("timer_only").checked = state.timer_only;
-  place("consent").textContent = say(state.timer_only ? "consent.timer-only" : "consent");
+  place("consent").textContent = say(state.consent);
   place("commands").textContent = commands(state.commands);
   list(place("plan"), state.phases.map(([title, seconds]) => `${title}, ${short(seconds)}`));
   list(place("contacts"), state.contacts.length ? state.contacts : [say("setup.no-contacts")]);

@@ -8,20 +8,14 @@ const place = (name) => page.querySelector(`[data-show=${name}]`);
 const SVG = "http://www.w3.org/2000/svg";
 const SHARES = ["presenter", "other", "unsure", "silence"];
 const [WIDTH, BAR, GAP, LABELS, TIMES] = [900, 30, 16, 250, 70];
-let drawn = "";
 
-export function take(state, role) {
-  const { age, ...rest } = state;
-  const now = JSON.stringify([rest, role, document.documentElement.lang]);
-  if (now === drawn) return;
-  drawn = now;
+export function take(state) {
   document.title = say("summary.title");
   place("summary-protocol").textContent = state.protocol;
   place("reminders").textContent = say("summary.reminders", state.reminders);
   place("length").textContent = say("summary.length", { time: clock(state.phases.reduce((sum, p) => sum + p.seconds, 0)) });
   plot(page.querySelector("svg.shares"), state.phases);
   table(page.querySelector("table"), state.phases);
-  page.querySelector(".tasks").hidden = role !== "host";
 }
 
 // One bar for each part, filled by who was heard in it; each kind has a pattern of its own.
@@ -73,6 +67,10 @@ function row(kind, texts) {
     return cell;
   }));
   return made;
+}
+
+export function onHide(back) {
+  page.querySelector("[data-do=hide]").addEventListener("click", back);
 }
 
 page.querySelector("[data-do=print]").addEventListener("click", () => print());
