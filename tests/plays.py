@@ -9,7 +9,7 @@
     assert heard.only("phase", after=60) == ["64.8 phase check-in"]
 
 What may happen: a request (`next`, `more-time 60`, `phase story`), who is heard (`other`, `presenter`,
-`unsure`, `silence`, `self`), `evidence STRENGTH SECONDS [overlap]`, `enrolment ready`, `lost microphone`,
+`unsure`, `silence`, `self`), `evidence STRENGTH SECONDS`, `enrolment ready`, `lost microphone`,
 `recovered microphone`, `restarted` (after a power cut).
 """
 
@@ -52,7 +52,7 @@ def event(words: str) -> ev.Input:
         case "restarted":
             return ev.Restarted()
         case "evidence":
-            return ev.PresenterEvidence(float(rest[0]), float(rest[1]), overlap="overlap" in rest)
+            return ev.PresenterEvidence(float(rest[0]), float(rest[1]))
         case "enrolment":
             return ev.EnrolmentChanged(ev.Enrolment(rest[0]))
         case "lost":

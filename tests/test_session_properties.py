@@ -36,7 +36,6 @@ evidence = st.builds(
     ev.PresenterEvidence,
     strength=st.sampled_from([0.0, 0.3, 1.0, 1.5, 2.0, 3.0, float("nan")]),
     speech_seconds=st.sampled_from([0.5, 2.0, 8.0, 30.0, float("nan")]),
-    overlap=st.sampled_from([False, False, False, True]),
 )
 enrolments = st.builds(ev.EnrolmentChanged, st.sampled_from([ev.Enrolment.READY, *ev.Enrolment]))
 faults = st.one_of(
