@@ -131,7 +131,6 @@ class HearingProcess:
         self.microphone: PartLost | PartBack | None = None  # None: not known yet
         self.last_error: FacilitatorError | None = None
         self.confinement: Confinement | None = None  # of the child; None until it has told
-        self.given_up = False  # it crashed too often in a row
 
     @property
     def pid(self) -> int | None:
@@ -211,8 +210,7 @@ class HearingProcess:
             self._dropped_before = (counters.dropped_samples, counters.dropped_messages)
             crashes = 1 if time.monotonic() - started > _STEADY_SECONDS else crashes + 1
             if crashes > len(_BACKOFF_SECONDS) and not isinstance(self._source, Microphone):
-                self.given_up = True  # a file stays what it is, a microphone may be plugged in again
-                break
+                break  # a file stays what it is, a microphone may be plugged in again
             counters.restarts += 1
             wait = _BACKOFF_SECONDS[min(crashes, len(_BACKOFF_SECONDS)) - 1]
             self._stopping.wait(min(wait, _WEDGED_SECONDS) if wedged else wait)
