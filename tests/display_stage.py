@@ -26,7 +26,7 @@ from voice_facilitator.display.access import Access, Role
 from voice_facilitator.display.keys import Press
 from voice_facilitator.display.screens import RoomScreen
 from voice_facilitator.display.server import RoomServer
-from voice_facilitator.session import Policy, Session
+from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Protocol
 
@@ -63,7 +63,8 @@ class Stage:
         port: int = 0,
     ) -> None:
         format_ = plays.protocol(protocol) if isinstance(protocol, str) else protocol
-        self.session = Session(format_, protocols.load_wording(format_.language), Policy(), contacts)
+        wording = protocols.load_wording(format_.language)
+        self.session = Session(format_, wording, plays.shipped_policy(), contacts)
         self.effects: list[ev.Input | ev.Effect] = []
         self.now = 0.0
         self.arrived = 0  # presses from everywhere, those that come too soon as well

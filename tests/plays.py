@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from voice_facilitator import protocols
+from voice_facilitator.app.setting_up import policy_of
 from voice_facilitator.session import Policy, Protocol, Session, Wording
 from voice_facilitator.session import events as ev
+from voice_facilitator.settings import load_defaults
 
 Timed = tuple[float, ev.Input]
 
@@ -39,8 +42,16 @@ def protocol(name: str = "balint-45") -> Protocol:
     return protocols.load(name)
 
 
+_settings = functools.cache(load_defaults)
+
+
+def shipped_policy(**changed: Any) -> Policy:
+    """That of the shipped settings, with some of it changed."""
+    return replace(policy_of(_settings()), **changed)
+
+
 def session(name: str = "balint-45", policy: Policy | None = None, contacts: tuple[str, ...] = ()) -> Session:
-    return Session(protocol(name), wording(), policy or Policy(), contacts)
+    return Session(protocol(name), wording(), policy or shipped_policy(), contacts)
 
 
 def event(words: str) -> ev.Input:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from tests.plays import Timed, protocol, wording
+from tests.plays import Timed, protocol, shipped_policy, wording
 from tests.plenty import tries
 from voice_facilitator.session import Policy, Protocol, Session
 from voice_facilitator.session import events as ev
@@ -184,8 +184,9 @@ def made_up(draw: st.DrawFn) -> Protocol:
 
 shipped = st.sampled_from(["balint-45", "balint-90-two-cases", "balint-plain"]).map(protocol)
 formats = st.one_of(shipped, shipped, made_up())
+POLICY = shipped_policy()
 policies = st.sampled_from(
-    [Policy(), Policy(), Policy(voice_at_most=1, undo_seconds=60, quiet_start_seconds=0)]
+    [POLICY, POLICY, shipped_policy(voice_at_most=1, undo_seconds=60, quiet_start_seconds=0)]
 )
 CONTACTS = ("The chaplain, extension 12",)
 
@@ -534,20 +535,20 @@ def test_damaged_resume_data_is_refused_or_can_be_gone_on_with(
 @pytest.mark.parametrize("data", [None, [], "x", {}, {"version": 1}, {"protocol": "balint-45", "version": 0}])
 def test_what_is_no_resume_data_is_refused(data: Any) -> None:
     with pytest.raises(ValueError, match="the stored session"):
-        Session.restore(data, protocol(), wording(), Policy())
+        Session.restore(data, protocol(), wording(), POLICY)
 
 
 def test_resume_data_of_another_protocol_is_refused() -> None:
     with pytest.raises(ValueError, match="another protocol"):
         Session.restore(
-            Session(protocol("balint-60"), wording(), Policy()).snapshot(), protocol(), wording(), Policy()
+            Session(protocol("balint-60"), wording(), POLICY).snapshot(), protocol(), wording(), POLICY
         )
 
 
 @pytest.mark.parametrize("now", [float("nan"), float("inf"), float("-inf")])
 def test_a_time_that_is_none_is_refused(now: float) -> None:
     with pytest.raises(ValueError, match="finite"):
-        Session(protocol(), wording(), Policy()).handle(ev.Tick(), now)
+        Session(protocol(), wording(), POLICY).handle(ev.Tick(), now)
 
 
 @tries(60)

@@ -1,5 +1,5 @@
-"""The other voices of the session, the non-target speakers: found among unlabelled windows, compared with, and
-told from the presenter, the target speaker, by a discriminant.
+"""The other voices of the session, the non-target speakers: found among unlabelled windows, compared with,
+and told from the presenter, the target speaker, by a discriminant.
 
 Counts of windows below hold until a bank of voices is full; then it keeps every second one, and so on.
 """
