@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -220,7 +221,7 @@ def main() -> None:
             "announcements": soak.live._speaking.dropped,
             "inbox": soak.live.dropped_events,
         },
-        "processes_left": soak.live.processes_left(),
+        "processes_left": [process.pid for process in multiprocessing.active_children()],
         "threads_left": sorted(t.name for t in set(threading.enumerate()) - threads_before),
         "files_left": left_files,
     }

@@ -27,7 +27,7 @@ from voice_facilitator.display.access import Access, Role
 from voice_facilitator.display.keys import Press
 from voice_facilitator.display.screens import RoomScreen
 from voice_facilitator.display.server import RoomServer
-from voice_facilitator.session import Policy, Session
+from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Protocol
 
@@ -67,7 +67,7 @@ class Stage:
         """says_stop: what spoken commands would understand, if there were any."""
         format_ = plays.protocol(protocol) if isinstance(protocol, str) else protocol
         wording = replace(protocols.load_wording(format_.language), stop=says_stop)
-        self.session = Session(format_, wording, Policy(), contacts)
+        self.session = Session(format_, wording, plays.shipped_policy(), contacts)
         self.effects: list[ev.Input | ev.Effect] = []
         self.now = 0.0
         self.arrived = 0  # presses from everywhere, those that come too soon as well

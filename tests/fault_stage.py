@@ -6,6 +6,7 @@ server and the faults are real.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -186,7 +187,7 @@ class Play:
         assert effect.reason == "planned"  # type: ignore[union-attr]
         # The planned second; then a goodbye that is being said is finished.
         assert planned - 15 <= ended <= planned + 15 + LATE * SPEED, self.diary()
-        assert self.live.processes_left() == []
+        assert multiprocessing.active_children() == []
         for key in ("lost", "back"):
             per_part = [text for text in self.told() if text.startswith(key)]
             assert len(per_part) <= len(self.of(ev.Degraded, lost=key == "lost"))

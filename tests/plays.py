@@ -9,7 +9,7 @@
     assert heard.only("phase", after=60) == ["64.8 phase check-in"]
 
 What may happen: a request (`next`, `more-time 60`, `phase story`), who is heard (`other`, `presenter`,
-`unsure`, `silence`, `self`), `evidence STRENGTH SECONDS [overlap]`, `enrolment ready`, `lost microphone`,
+`unsure`, `silence`, `self`), `evidence STRENGTH SECONDS`, `enrolment ready`, `lost microphone`,
 `recovered microphone`, `restarted` (after a power cut).
 """
 
@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from voice_facilitator import protocols
+from voice_facilitator.app.setting_up import policy_of
 from voice_facilitator.session import Policy, Protocol, Session, Wording
 from voice_facilitator.session import events as ev
+from voice_facilitator.settings import load_defaults
 
 Timed = tuple[float, ev.Input]
 
@@ -39,8 +42,16 @@ def protocol(name: str = "balint-45") -> Protocol:
     return protocols.load(name)
 
 
+_settings = functools.cache(load_defaults)
+
+
+def shipped_policy(**changed: Any) -> Policy:
+    """That of the shipped settings, with some of it changed."""
+    return replace(policy_of(_settings()), **changed)
+
+
 def session(name: str = "balint-45", policy: Policy | None = None, contacts: tuple[str, ...] = ()) -> Session:
-    return Session(protocol(name), wording(), policy or Policy(), contacts)
+    return Session(protocol(name), wording(), policy or shipped_policy(), contacts)
 
 
 def event(words: str) -> ev.Input:
@@ -52,7 +63,7 @@ def event(words: str) -> ev.Input:
         case "restarted":
             return ev.Restarted()
         case "evidence":
-            return ev.PresenterEvidence(float(rest[0]), float(rest[1]), overlap="overlap" in rest)
+            return ev.PresenterEvidence(float(rest[0]), float(rest[1]))
         case "enrolment":
             return ev.EnrolmentChanged(ev.Enrolment(rest[0]))
         case "lost":

@@ -142,7 +142,7 @@ def test_it_is_heard_by_the_hearing_process_and_only_the_request_leaves() -> Non
     finally:
         hearing.stop()
     assert event == Request(Action.TIME_LEFT, VOICE)
-    assert hearing.counters.refused_messages == 0
+    assert hearing.dropped == 0
 
 
 def test_practising_shows_what_was_understood_and_what_was_not() -> None:

@@ -13,7 +13,7 @@ from voice_facilitator.app.presses import SETTLE_SECONDS, Presses
 from voice_facilitator.display.keys import Press, press_for
 from voice_facilitator.display.screens import RoomScreen
 from voice_facilitator.display.terminal import LineScreen, calmly, render
-from voice_facilitator.session import Policy, Session, View
+from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Action
 
@@ -22,7 +22,7 @@ CONTACTS = ("Occupational health, extension 4310",)
 
 def session(name: str = "balint-45") -> Session:
     format_ = plays.protocol(name)
-    return Session(format_, protocols.load_wording(format_.language), Policy(), CONTACTS)
+    return Session(format_, protocols.load_wording(format_.language), plays.shipped_policy(), CONTACTS)
 
 
 def to(running: Session, phase: str) -> View:

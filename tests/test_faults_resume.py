@@ -19,13 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plays import Heard, event, play, protocol, session, wording
+from tests.plays import Heard, event, play, protocol, session, shipped_policy, wording
 from tests.plenty import tries
 from voice_facilitator import protocols
 from voice_facilitator.app import resume
 from voice_facilitator.app.resume import ResumeFile, single_session
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.session import Policy, Session
+from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.settings import load_settings
 
@@ -42,7 +42,7 @@ def cut(at: float, before: str = "", name: str = "balint-45") -> dict[str, Any]:
 
 def go_on(kept: dict[str, Any], at: float, after: str = "", until: float = 0.0) -> Heard:
     name = kept["protocol"]
-    going = Session.after_cut(kept, protocol(name), wording(), Policy())
+    going = Session.after_cut(kept, protocol(name), wording(), shipped_policy())
     return play(f"{at} restarted\n{after}", until=max(at, until), name=name, going=going)
 
 
@@ -64,7 +64,7 @@ def test_the_same_phase_goes_on_at_its_minute_and_the_end_stays() -> None:
 
 
 def test_without_a_microphone_it_waits_for_no_gap() -> None:
-    going = Session.after_cut(cut(400, "1 timer-only"), protocol(), wording(), Policy())
+    going = Session.after_cut(cut(400, "1 timer-only"), protocol(), wording(), shipped_policy())
     heard = play([(410, ev.Restarted(hears=False))], until=700, going=going)
     assert heard.only("say", "chime") == ["410 say restarted", "670 say questions.start"]
 
@@ -101,7 +101,7 @@ def test_a_pause_and_what_people_decided_are_kept() -> None:
 )
 def test_it_always_ends_on_time(at: float, away: float) -> None:
     kept = cut(at)
-    before = Session.after_cut(kept, protocol(), wording(), Policy()).view()
+    before = Session.after_cut(kept, protocol(), wording(), shipped_policy()).view()
     heard = go_on(kept, at + away, f"{at + away + 1} silence", until=3000)
     assert heard.only("phase")[0].endswith(before.phase)
     (ended,) = [e.at for e in heard.effects if isinstance(e, ev.Ended)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import signal
 import threading
@@ -182,5 +183,5 @@ def test_an_interrupt_ends_politely_and_leaves_no_process(room: VirtualRoom) -> 
     finally:
         signal.signal(signal.SIGINT, before)
     assert not screen.running
-    assert session.processes_left() == []
+    assert multiprocessing.active_children() == []
     assert diary.when(ev.Ended, reason="stopped")

@@ -106,8 +106,8 @@ def hold(session: Session, *, timer_only: bool) -> Held:
                 take(ev.AnnouncementFinished(effect.number, ev.Outcome.SPOKEN), effect.at)
             if isinstance(effect, ev.Listen) and (effect.enrol or effect.learn_others):
                 learnt = True
-                quality = ev.Enrolment.READY if effect.enrol else ev.Enrolment.NONE
-                take(ev.EnrolmentChanged(quality, other_voices=3), effect.at)
+                take(ev.SpeakerChanged(ev.SpeakerState.UNSURE), effect.at)
+                take(ev.SpeakerChanged(ev.SpeakerState.SILENCE), effect.at + 1)
 
     if timer_only:
         take(Request(Action.TIMER_ONLY, OPTION), 0.0)
@@ -242,8 +242,10 @@ def test_timer_only_says_that_voices_are_deleted_only_if_any_were_learnt(
 ) -> None:
     session = session_of(monkeypatch, protocols.load("balint-45"), understands=False)
     session.handle(Request(Action.BEGIN), 0.0)
+    session.handle(ev.SpeakerChanged(ev.SpeakerState.OTHER), 1.0)  # in the welcome nothing is learnt
+    session.handle(ev.SpeakerChanged(ev.SpeakerState.SILENCE), 20.0)
     if learnt:
-        session.handle(ev.EnrolmentChanged(ev.Enrolment.NONE, other_voices=1), 70.0)
+        session.handle(ev.SpeakerChanged(ev.SpeakerState.OTHER), 70.0)
     (line,) = [e for e in session.handle(Request(Action.TIMER_ONLY), 80.0) if isinstance(e, ev.ShowLine)]
     assert ("deleted" in line.text) == learnt
 
@@ -253,7 +255,8 @@ def test_voices_that_are_learnt_anew_after_an_undone_end_are_told_of_again(
 ) -> None:
     session = session_of(monkeypatch, protocols.load("balint-45"), understands=False)
     session.handle(Request(Action.BEGIN), 0.0)
-    session.handle(ev.EnrolmentChanged(ev.Enrolment.NONE, other_voices=1), 70.0)
+    session.handle(ev.SpeakerChanged(ev.SpeakerState.OTHER), 70.0)
+    session.handle(ev.SpeakerChanged(ev.SpeakerState.SILENCE), 75.0)
     for at, action in enumerate((Action.END, Action.YES), start=80):
         session.handle(Request(action), at)
     assert session.view().voices_deleted

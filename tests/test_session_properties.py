@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from tests.plays import Timed, protocol, wording
+from tests.plays import Timed, protocol, shipped_policy, wording
 from tests.plenty import tries
 from voice_facilitator.session import Policy, Protocol, Session
 from voice_facilitator.session import events as ev
@@ -36,7 +36,6 @@ evidence = st.builds(
     ev.PresenterEvidence,
     strength=st.sampled_from([0.0, 0.3, 1.0, 1.5, 2.0, 3.0, float("nan")]),
     speech_seconds=st.sampled_from([0.5, 2.0, 8.0, 30.0, float("nan")]),
-    overlap=st.sampled_from([False, False, False, True]),
 )
 enrolments = st.builds(ev.EnrolmentChanged, st.sampled_from([ev.Enrolment.READY, *ev.Enrolment]))
 faults = st.one_of(
@@ -190,12 +189,13 @@ def made_up(draw: st.DrawFn) -> Protocol:
 
 shipped = st.sampled_from(["balint-45", "balint-90-two-cases", "balint-plain"]).map(protocol)
 formats = st.one_of(shipped, shipped, made_up())
+POLICY = shipped_policy()
 policies = st.sampled_from(
     [
-        Policy(),
-        Policy(voice_at_most=3),
-        Policy(undo_seconds=60, quiet_start_seconds=0),
-        Policy(voice_at_most=2, after_pause_seconds=0),
+        POLICY,
+        shipped_policy(voice_at_most=3),
+        shipped_policy(undo_seconds=60, quiet_start_seconds=0),
+        shipped_policy(voice_at_most=2, after_pause_seconds=0),
     ]
 )
 CONTACTS = ("The chaplain, extension 12",)
@@ -553,20 +553,20 @@ def test_damaged_resume_data_is_refused_or_can_be_gone_on_with(
 @pytest.mark.parametrize("data", [None, [], "x", {}, {"version": 1}, {"protocol": "balint-45", "version": 0}])
 def test_what_is_no_resume_data_is_refused(data: Any) -> None:
     with pytest.raises(ValueError, match="the stored session"):
-        Session.restore(data, protocol(), wording(), Policy())
+        Session.restore(data, protocol(), wording(), POLICY)
 
 
 def test_resume_data_of_another_protocol_is_refused() -> None:
     with pytest.raises(ValueError, match="another protocol"):
         Session.restore(
-            Session(protocol("balint-60"), wording(), Policy()).snapshot(), protocol(), wording(), Policy()
+            Session(protocol("balint-60"), wording(), POLICY).snapshot(), protocol(), wording(), POLICY
         )
 
 
 @pytest.mark.parametrize("now", [float("nan"), float("inf"), float("-inf")])
 def test_a_time_that_is_none_is_refused(now: float) -> None:
     with pytest.raises(ValueError, match="finite"):
-        Session(protocol(), wording(), Policy()).handle(ev.Tick(), now)
+        Session(protocol(), wording(), POLICY).handle(ev.Tick(), now)
 
 
 @tries(60)

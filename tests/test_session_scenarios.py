@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plays import Heard, conversation, event, play, protocol, session, timeline, wording
+from tests.plays import (
+    Heard,
+    conversation,
+    event,
+    play,
+    protocol,
+    session,
+    shipped_policy,
+    timeline,
+    wording,
+)
 from voice_facilitator.session import Policy
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Elasticity
@@ -635,8 +645,8 @@ def test_a_reminder_waits_for_the_gap_as_long_as_the_presenter_goes_on() -> None
 
 @pytest.mark.parametrize(
     "evidence",
-    ["2.9 1.4", "0.9 30", "3 30 overlap", "nan 30", "3 nan"],
-    ids=["a back-channel", "doubtful", "overlap", "no number", "no length"],
+    ["2.9 1.4", "0.9 30", "nan 30", "3 nan"],
+    ids=["a back-channel", "doubtful", "no number", "no length"],
 )
 def test_what_is_doubtful_leads_to_nothing(evidence: str) -> None:
     heard = in_discussion(f"1000 presenter\n 1003 evidence {evidence}\n 1005 silence", until=1100)
@@ -674,13 +684,40 @@ def test_the_quiet_line_comes_again_only_after_the_evidence_has_fallen() -> None
     assert heard.only("reminder") == ["1000 reminder 1", "1043 reminder 1"]
 
 
+def test_the_quiet_line_comes_again_after_five_seconds_at_the_earliest() -> None:
+    again = "1000 evidence 1.2 3\n 1001 evidence 0.4 3\n 1002 evidence 1.2 3\n 1004.9 evidence 1.2 5\n"
+    heard = in_discussion(again + "1005 evidence 1.2 5", until=1100)
+    assert heard.only("reminder") == ["1000 reminder 1", "1005 reminder 1"]
+
+
+def test_what_was_shown_before_a_part_began_anew_does_not_count_in_it() -> None:
+    talks_on = "1000 evidence 1.2 3\n 1010 evidence 1.2 13\n 1020 phase discussion\n 1041 evidence 1.2 3"
+    heard = in_discussion(talks_on, until=1100)
+    assert heard.only("phase", after=1000) == ["1020 phase discussion"]
+    assert heard.only("reminder") == ["1000 reminder 1", "1041 reminder 1"]
+
+
+def test_what_is_said_stands_there_as_long_as_it_takes_to_read() -> None:
+    """The slowest reader that is thought of: twelve characters a second."""
+    text = play("0 begin", until=1).texts("welcome.start")[0]
+    seconds = len(text) / 12
+    assert seconds > 20, "a long one"
+
+    def shown(at: float) -> str:
+        return play("0 begin", until=at, voice_seconds=3.0).session.view().caption
+
+    assert shown(seconds - 0.1) == text
+    assert shown(seconds + 0.1) != text
+    assert play("0 begin\n 0 silence", until=300).session.view().caption
+
+
 def test_at_most_two_spoken_reminders_five_minutes_apart_then_it_is_left_to_the_people() -> None:
     intrusions = "".join(
         f"{t} presenter\n {t + 3} evidence 1.5 3\n {t + 9} evidence 2.5 9\n {t + 10} silence\n"
         f"{t + 13} other\n {t + 14} evidence 0 0\n"
         for t in range(1000, 2200, 100)
     )
-    heard = in_discussion(intrusions, until=2200, policy=Policy(voice_at_most=2))
+    heard = in_discussion(intrusions, until=2200, policy=shipped_policy(voice_at_most=2))
     levels = [text for text in heard.only("reminder") if not text.endswith(" 1")]
     assert levels == ["1011.8 reminder 2", "1411.8 reminder 2", "1509 reminder 3"]
     assert heard.only("reminder", after=1510) == []
@@ -693,7 +730,7 @@ def test_with_spoken_reminders_switched_off_the_quiet_line_stays() -> None:
     strong = "".join(
         f"{t} evidence 3 30\n {t + 1} evidence 3 31\n {t + 20} evidence 0 0\n" for t in (1000, 1100)
     )
-    heard = in_discussion(strong, until=1200, policy=Policy(voice_at_most=0))
+    heard = in_discussion(strong, until=1200, policy=shipped_policy(voice_at_most=0))
     assert heard.only("reminder") == ["1000 reminder 1", "1100 reminder 1"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.plenty import tries
 from tests.test_protocols import as_toml, values
 from voice_facilitator import protocols
+from voice_facilitator.app.setting_up import policy_of
 from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped
@@ -40,12 +42,17 @@ def test_an_empty_file_leaves_the_defaults(tmp_path: Path) -> None:
     assert defaults.reminders.after_pause_seconds == 120
 
 
-def test_the_session_core_has_the_same_defaults(tmp_path: Path) -> None:
+def test_each_setting_of_the_session_reaches_it(tmp_path: Path) -> None:
+    names = Policy.__dataclass_fields__.keys() - {"moves_by_itself"}  # belongs to a replay's script
     defaults = load(tmp_path, "")
-    shipped_values = {**defaults.session.model_dump(), **defaults.reminders.model_dump()}
-    not_a_setting = {"moves_by_itself"}  # belongs to a replay's script
-    for name in Policy.__dataclass_fields__.keys() - not_a_setting:
-        assert getattr(Policy(), name) == shipped_values[name], name
+    for section in ("session", "reminders"):
+        own = getattr(defaults, section).model_dump()
+        for name in names & own.keys():
+            value = own[name] + 1
+            changed = load(tmp_path, f"[{section}]\n{name} = {value}\n")
+            assert policy_of(changed) == replace(policy_of(defaults), **{name: value}), name
+        names -= own.keys()
+    assert not names
 
 
 def test_only_the_lines_that_change_are_needed(tmp_path: Path) -> None:
@@ -85,6 +92,18 @@ words_per_minute = 9999
         "settings.toml, line 10: speaking.language must be text in quotes (it is 3).",
         "settings.toml, line 11: speaking.words_per_minute must be at most 300 (it is 9999).",
     ]
+
+
+@pytest.mark.parametrize("quotes", ['"""', "'''"])
+def test_a_line_that_looks_like_a_setting_inside_a_long_text_is_none(tmp_path: Path, quotes: str) -> None:
+    text = f"""[speaking]
+voice = {quotes}
+volume = 0.5
+[session]
+{quotes}
+volume = 7
+"""
+    assert mistakes(tmp_path, text) == ["settings.toml, line 6: speaking.volume must be at most 1 (it is 7)."]
 
 
 def test_a_missing_file_is_told_plainly(tmp_path: Path) -> None:

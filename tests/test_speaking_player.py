@@ -53,7 +53,8 @@ def test_the_whole_sound_is_heard_when_the_player_says(room: VirtualRoom, player
     assert ended[0] >= played.end
 
 
-def test_an_abort_fades_out(room: VirtualRoom, player: Player) -> None:
+def test_an_abort_ends_the_sound(room: VirtualRoom, player: Player) -> None:
+    """How it fades is in test_speaking_feed."""
     abort = threading.Event()
     with room.listening() as heard:
         played = player.play(
@@ -64,12 +65,6 @@ def test_an_abort_fades_out(room: VirtualRoom, player: Player) -> None:
     [(start, end)] = heard.stretches()
     assert played.aborted
     assert 0.5 < end - start < 5
-    level = heard.levels(0.005)
-    loud = level[level > 0.9 * level.max()]
-    edge = int(np.flatnonzero(level > 0.01)[-1])
-    assert len(loud) > 50
-    # A sound that is cut off stands at its full level one moment and at nothing the next.
-    assert level[edge] < 0.75 * level.max()
 
 
 def test_an_abort_before_the_sound_is_never_heard(room: VirtualRoom, player: Player) -> None:

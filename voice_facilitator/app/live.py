@@ -154,10 +154,6 @@ class LiveSession:
                 self._stop(keep_resume_file=keep)
         return code
 
-    def processes_left(self) -> list[int]:
-        """The numbers of our processes that are still there."""
-        return [pid for pid in (self._hearing.pid, self._speaking.pid) if pid is not None]
-
     def _start(self) -> None:
         self._speaking.start(self._sentences, self._progress)
         if not self._resumes:  # then people wait already

@@ -1,5 +1,5 @@
-"""The other voices of the session: found among unnamed windows, compared with, and told from the presenter
-by a discriminant.
+"""The other voices of the session, the non-target speakers: found among unlabelled windows, compared with,
+and told from the presenter, the target speaker, by a discriminant.
 
 Counts of windows below hold until a bank of voices is full; then it keeps every second one, and so on.
 """
@@ -38,7 +38,6 @@ class Others:
     def __init__(self, dim: int) -> None:
         self._rows: Floats = private_zeros((_CAPACITY, dim))
         self._held = 0
-        self.voices = 0  # a rough count of people
         self.too_alike = False  # did somebody else in the round sound just like the presenter?
 
     @property
@@ -46,11 +45,10 @@ class Others:
         """The windows held: a view [n, dim], not a copy."""
         return self._rows[: self._held]
 
-    def learn(self, pool: VoiceBank, presenter: Floats, same_voice: float, in_round: int = 0) -> None:
+    def learn(self, pool: VoiceBank, presenter: Floats, in_round: int = 0) -> None:
         """Find the others' windows in the pool anew.
 
-        presenter: [n, dim]. same_voice: as in `Rule`. in_round: how many windows of the pool, from the first,
-        are of the round.
+        presenter: [n, dim]. in_round: how many windows of the pool, from the first, are of the round.
         """
         self.forget()
         if len(presenter) < _LEAST_WINDOWS or len(pool) < _LEAST_WINDOWS:
@@ -62,7 +60,6 @@ class Others:
         found = found[:: 1 + len(found) // _CAPACITY]
         self._held = len(found)
         self._rows[: self._held] = found
-        self.voices = count_voices(found, same_voice)
 
     def closeness(self, row: Floats) -> float | None:
         """Mean cosine to the nearest windows of others; None when too few are known."""
@@ -74,7 +71,6 @@ class Others:
     def forget(self) -> None:
         self._rows[:] = 0
         self._held = 0
-        self.voices = 0
         self.too_alike = False
 
 
@@ -82,8 +78,8 @@ def unit(rows: Floats) -> Floats:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9), np.float32)
 
 
-def purified_mean(rows: Floats) -> Floats:
-    """The mean direction of the dominant voice among `rows` [n, dim]: others' short remarks are left out."""
+def robust_centroid(rows: Floats) -> Floats:
+    """The mean direction of the dominant voice among `rows` [n, dim], without outliers: others' remarks."""
     mean = unit(rows.mean(axis=0))
     for _ in range(3):
         close = rows @ mean
@@ -94,7 +90,7 @@ def purified_mean(rows: Floats) -> Floats:
 
 def of_one_voice(rows: Floats) -> Mask:
     """Which windows of the story [n, dim] are of the person who tells most of it."""
-    close = smoothed(rows) @ purified_mean(rows)
+    close = smoothed(rows) @ robust_centroid(rows)
     return np.asarray(close >= np.median(close) - _ONE_VOICE_BELOW)
 
 
@@ -173,7 +169,7 @@ def label_others(pool: Floats, presenter: Floats) -> Mask:
 
     Those that are far from the presenter, and their neighbours too.
     """
-    mean = purified_mean(presenter)
+    mean = robust_centroid(presenter)
     return _agreed(np.asarray(pool @ mean < _FAR * np.median(presenter @ mean)))
 
 
@@ -188,7 +184,7 @@ def _other_turns(round_: Floats, presenter: Floats, others: Mask) -> tuple[Mask,
     turns = [(b, e) for b, e in zip(edges[::2], edges[1::2], strict=True) if e - b >= _LEAST_TURN]
     if len(turns) < 2:
         return found, as_close
-    mean = purified_mean(presenter)
+    mean = robust_centroid(presenter)
     close = [float(unit(round_[b:e].mean(axis=0)) @ mean) for b, e in turns]
     own = int(np.argmax(close))
     for (b, e), closeness in zip(turns, close, strict=True):
@@ -212,13 +208,3 @@ def _agreed(mask: Mask) -> Mask:
     """Where the neighbours on both sides say so too; beyond the ends they do."""
     padded = np.pad(mask, _AGREEING, constant_values=True)
     return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * _AGREEING + 1).all(axis=1))
-
-
-def count_voices(rows: Floats, same_voice: float) -> int:
-    """Roughly how many people spoke in `rows` [n, dim], in the order they were heard; for the display."""
-    people: list[Floats] = []
-    for begin in range(0, len(rows) - 4, 5):
-        voice = unit(rows[begin : begin + 5].mean(axis=0))
-        if all(float(voice @ known) < same_voice for known in people):
-            people.append(voice)
-    return len(people)

@@ -19,7 +19,7 @@ from voice_facilitator.hearing.others import (
     Discriminant,
     Others,
     of_one_voice,
-    purified_mean,
+    robust_centroid,
 )
 from voice_facilitator.hearing.scores import Score, Together
 from voice_facilitator.hearing.voice_model import Cohort, Rule
@@ -35,7 +35,7 @@ _UPDATE_EVERY = 64
 _READY_SECONDS = 15.0  # of speech: below this the story was too short to tell a voice by
 _OTHER_SPEECH = 0.20  # share of the story's windows
 _ROUND_SECONDS = 15.0  # of full windows; a round of five people has twice as much
-_TYPICAL = 40  # windows of the cohort: about as many as ten voices have
+_NEAREST_OF_COHORT = 40  # windows: about as many as ten voices have
 
 
 class PresenterModel:
@@ -66,11 +66,6 @@ class PresenterModel:
         """Seconds of the presenter's speech learnt from."""
         return self._enrolled.offered * self._hop
 
-    @property
-    def other_voices(self) -> int:
-        """Roughly how many other people have been heard."""
-        return self._others.voices
-
     def finish_others(self, *, was_round: bool) -> None:
         """A phase that teaches the others' voices is over. was_round: everybody spoke once in it."""
         if was_round and self.enrolment is Enrolment.NONE:
@@ -99,11 +94,11 @@ class PresenterModel:
         """Work out the voices anew from what was heard so far; takes some tens of milliseconds."""
         if len(self._enrolled) < _LEAST_WINDOWS:
             return
-        self._mean[:] = purified_mean(self._enrolled.rows)
+        self._mean[:] = robust_centroid(self._enrolled.rows)
         self._known = self._cohort is None
         if self._cohort is not None:
             story = self._enrolled.rows[of_one_voice(self._enrolled.rows)]
-            self._others.learn(self._pool, story, self._rule.same_voice, self._pool.held_of(self._in_round))
+            self._others.learn(self._pool, story, self._pool.held_of(self._in_round))
             self._discriminant.learn(story, self._others.rows, self._cohort.embeddings)
             self._known = self._discriminant.learnt
         if self.enrolment is Enrolment.LEARNING and self.seconds >= _READY_SECONDS:
@@ -127,22 +122,23 @@ class PresenterModel:
     def score(self, row: Floats) -> Score:
         """How much this window (float32 [dim]) is the presenter's. Only when `known`."""
         parts, rule = self._parts(row), self._rule
-        more = 0.0
         if not self.everybody_heard:  # then who is speaking may never have been heard
-            more = 0.0 if parts.typical is None else rule.typical_weight * (rule.typical - parts.typical)
-        elif parts.nearest is not None:
-            more = rule.margin_weight * (parts.own - parts.nearest - rule.margin)
-        return replace(parts, score=parts.score + more)
+            return _with(parts, self._unlike_cohort(parts, rule.cohort_weight))
+        if parts.nearest is None:
+            return parts
+        return _with(parts, rule.margin_weight * (parts.own - parts.nearest - rule.margin))
 
     def score_end(self, row: Floats) -> Score:
         """The same for a window's end (float32 [dim]). How close it is to the presenter says little there."""
         parts, rule = self._parts(row), self._rule
-        more = 0.0
         if not self.everybody_heard:
-            more = 0.0 if parts.typical is None else rule.end_typical_weight * (rule.typical - parts.typical)
-        elif parts.nearest is not None:
-            more = rule.end_nearest_weight * (rule.end_nearest - parts.nearest)
-        return replace(parts, score=parts.score + more)
+            return _with(parts, self._unlike_cohort(parts, rule.end_cohort_weight))
+        if parts.nearest is None:
+            return parts
+        return _with(parts, rule.end_nearest_weight * (rule.end_nearest_closeness - parts.nearest))
+
+    def _unlike_cohort(self, parts: Score, weight: float) -> float:
+        return 0.0 if parts.typical is None else weight * (self._rule.cohort_closeness - parts.typical)
 
     def score_two(self, voices: Floats) -> Together:
         """Whose the two voices of a window may be. voices: float32 [2, 2, dim] of `two_voices`."""
@@ -154,13 +150,14 @@ class PresenterModel:
     def _parts(self, row: Floats) -> Score:
         own, discriminant = float(row @ self._mean), float(self._discriminant.level(row))
         value = own if self._cohort is None else discriminant
-        return Score(value, own, self._others.closeness(row), self._typical(row), discriminant)
+        return Score(value, own, self._others.closeness(row), self._cohort_score(row), discriminant)
 
-    def _typical(self, row: Floats) -> float | None:
-        if self._cohort is None or len(self._cohort.embeddings) <= _TYPICAL:
+    def _cohort_score(self, row: Floats) -> float | None:
+        """Mean cosine to the nearest of the cohort, as in AS-norm; None where there is no cohort."""
+        if self._cohort is None or len(self._cohort.embeddings) <= _NEAREST_OF_COHORT:
             return None
         close = self._cohort.embeddings @ row
-        return float(np.partition(close, -_TYPICAL)[-_TYPICAL:].mean())
+        return float(np.partition(close, -_NEAREST_OF_COHORT)[-_NEAREST_OF_COHORT:].mean())
 
     def forget_presenter(self) -> None:
         """Another presenter comes: the former one's voice goes, the pool of unnamed windows stays."""
@@ -177,3 +174,7 @@ class PresenterModel:
         self._pool.forget()
         self._in_round = 0
         self.everybody_heard = False
+
+
+def _with(parts: Score, more: float) -> Score:
+    return replace(parts, score=parts.score + more)

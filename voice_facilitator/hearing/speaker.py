@@ -94,6 +94,81 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Scores:
+    """How much of one hop's speech is the presenter's."""
+
+    whole: Score  # of what was said since the last short pause, or of the last 1.6 s where that is longer
+    end: Score  # of the end of that
+    length: float  # of it, in windows (to 1)
+    full: bool  # is it the last 1.6 s?
+    two: Together | None  # of the two voices in the last 1.6 s, where a closer look was taken
+
+    def after_look(self, rule: Rule) -> tuple[float, float]:
+        """The scores of all of it and of its end, or those of the better of two voices, less a discount."""
+        whole, end = self.whole.score, self.end.score
+        if self.two is not None:
+            end = max(end, self.two.best_end.score - rule.two_voices_discount)
+            if self.full:  # the look was at the last 1.6 s
+                whole = max(whole, self.two.best.score - rule.two_voices_discount)
+        return whole, end
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What follows from the scores of a hop and of those before it."""
+
+    who: SpeakerState
+    reason: Reason
+    strength: float | None  # as in `PresenterEvidence`; None where there is nothing to tell about
+
+
+def judge(
+    rule: Rule,
+    *,
+    odds: float,
+    mean_strength: float | None,
+    remark: float | None,
+    enrolment: Enrolment,
+    in_discussion: bool,
+) -> Judgement:
+    """Who is heard, and how strong the evidence for a reminder is.
+
+    odds: log-odds of the presenter. mean_strength: see `Turns.strength`. remark: how likely one is; None
+    without weights, then the mean alone decides. in_discussion: elsewhere there is no evidence.
+    """
+    who = who_by(odds, rule)
+    if mean_strength is None:
+        return Judgement(who, Reason.SHORT, None)
+    strength = mean_strength
+    if remark is not None:
+        likely = remark / rule.remark_likelihood
+        strength = max(strength, 1.0) if likely >= 1 else min(likely, _LESS_THAN_A_REMARK)
+    if enrolment is not Enrolment.READY:  # not known well enough to tell anybody anything
+        strength = min(strength, _UNSURE_STRENGTH)
+    if in_discussion and strength >= 1:
+        reason = Reason.CERTAIN if strength >= 2 else Reason.SCREEN
+    elif who is SpeakerState.UNSURE:
+        reason = Reason.EVEN
+    elif who is SpeakerState.OTHER or not in_discussion:
+        reason = Reason.ODDS
+    else:
+        reason = Reason.BELOW_SCREEN if enrolment is Enrolment.READY else Reason.ENROLMENT
+    return Judgement(who, reason, strength if in_discussion else None)
+
+
+def who_by(odds: float, rule: Rule) -> SpeakerState:
+    """Whom the log-odds speak for."""
+    if abs(odds) < rule.unsure_log_odds:
+        return SpeakerState.UNSURE
+    return SpeakerState.PRESENTER if odds > 0 else SpeakerState.OTHER
+
+
+def told_strength(strength: float) -> float:
+    """In tenths, and never rounded up: 1 and 2 are borders."""
+    return math.floor(10 * strength + 1e-9) / 10
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One decision, once a hop of speech: the scores, the calibration they are measured by, the reason.
 
@@ -105,12 +180,12 @@ class Decision:
     odds: float
     score: Score | None = None  # of the last 1.6 s, or of what was said since the last pause
     end: float | None = None  # score of the end of that
-    even: float = 0.0  # score of an end at which presenter and other are equally likely
-    agrees: float = 0.0  # score of an end that a spoken reminder needs (without weights a quiet line, too)
+    equal_score: float = 0.0  # of an end at which presenter and other are equally likely
+    least_end_score: float = 0.0  # that a spoken reminder needs (without weights a quiet line, too)
     remark: float | None = None  # how likely it is that the presenter is making a remark
     screen: float = 0.0  # how likely that has to be for a quiet line; without weights the mean for one
     mean: float | None = None  # running mean of the scores that a spoken reminder looks at
-    certain: float = 0.0  # mean that is next to certain
+    certain_score: float = 0.0  # mean that is next to certain
     strength: float = 0.0
     speech_seconds: Seconds = 0.0
 
@@ -137,7 +212,7 @@ class WhoSpeaks:
         self._phase = self._mode  # the same but for pauses
         self._who: SpeakerState | None = None
         self._strength = 0.0
-        self._enrolment = events.EnrolmentChanged(Enrolment.NONE)
+        self._told_enrolment = Enrolment.NONE
         self._unlooked = 0  # hops since the last closer look
         self._pointed = False  # did it point to the presenter?
         self.timer_only = False
@@ -159,11 +234,13 @@ class WhoSpeaks:
             model.finish_others(was_round=before.is_round)
         if effect.new_presenter:
             model.forget_presenter()
+            self._told_enrolment = Enrolment.NONE  # the session, which wants it so, knows that
 
     def forget(self, for_good: bool) -> None:
         """Overwrite every voice. `for_good`: learn none again (timer only)."""
         if self._model is not None:
             self._model.forget()
+            self._told_enrolment = Enrolment.NONE
         self._start_anew()
         self.timer_only = self.timer_only or for_good
 
@@ -224,7 +301,7 @@ class WhoSpeaks:
             if self._mode.enrol or self._mode.learn_others:
                 for _ in range(self._repeat):
                     learn(heard.full.voices[0])
-            self._show_enrolment(out)
+            self._show_enrolment(model.enrolment, out)
         if heard.due and model.known:
             self._decide(model, heard, out)
         elif heard.due and self.explain is not None:
@@ -233,46 +310,43 @@ class WhoSpeaks:
         return out
 
     def _decide(self, model: PresenterModel, heard: Heard, out: list[Input]) -> None:
-        rule = self._rule
-        last = heard.full if heard.fresh is None else heard.fresh
-        length = 0.0 if last is None else last.seconds / WINDOW_SECONDS
-        told = end = two = None
-        if last is not None:
-            told, end = model.score(last.voices[0]), model.score_end(last.voices[1])
-            two = self._closer_look(model, heard.full, told, end)
-        remark = self._hop(told, end, length, two)
-        score, end_score = None if told is None else told.score, None if end is None else end.score
-        if told is not None and end_score is not None and two is not None:
-            end_score = max(end_score, two.best_end.score - rule.closer_less)
-            if last is heard.full:
-                score = max(told.score, two.best.score - rule.closer_less)
-        for _ in range(self._repeat):
-            self._turns.hop(
-                score, length, end_score, self._prior(), alone=None if told is None else told.score
-            )  # fmt: skip
-        strength, seconds = self._how_strong(model, remark), self._turns.seconds()
+        """A hop of speech is over: score it, add it to what came before, judge, and tell."""
+        rule, turns = self._rule, self._turns
+        scores = self._score(model, heard)
+        remark = self._hop(scores)
+        self._add(scores)
+        judgement = judge(
+            rule,
+            odds=turns.odds,
+            mean_strength=turns.strength(self._mean_screen(model), rule.certain_score),
+            remark=remark,
+            enrolment=model.enrolment,
+            in_discussion=self._mode.decide,
+        )
+        self._follow(remark)
+        seconds = turns.seconds()
         if self._remarking is not None:
             seconds = max(seconds, _REMARK_SECONDS + self._remarking)
-        if self._mode.decide and strength is not None:
-            self._evidence(strength, seconds, out)
+        if judgement.strength is not None:
+            self._evidence(judgement.strength, seconds, out)
         if self.explain is not None:
-            if told is not None and score is not None:
-                told = replace(told, score=score, closer=None if two is None else two.level)
-            self.explain(
-                Decision(
-                    self._speaker(), self._reason(model, told, strength), self._turns.odds, told, end_score,
-                    rule.even, rule.agrees, remark, self._screen(model), self._turns.mean(), rule.certain,
-                    strength or 0.0 if self._mode.decide else 0.0, seconds,
-                )
-            )  # fmt: skip
+            self.explain(self._decision(model, scores, judgement, remark, seconds))
 
-    def _hop(
-        self,
-        told: Score | None = None,
-        end: Score | None = None,
-        length: float = 0.0,
-        two: Together | None = None,
-    ) -> float | None:
+    def _score(self, model: PresenterModel, heard: Heard) -> Scores | None:
+        """None where too little was said since the last short pause, or our own voice is in it."""
+        piece = heard.full if heard.fresh is None else heard.fresh
+        if piece is None:
+            return None
+        whole, end = model.score(piece.voices[0]), model.score_end(piece.voices[1])
+        return Scores(
+            whole=whole,
+            end=end,
+            length=piece.seconds / WINDOW_SECONDS,
+            full=piece is heard.full,
+            two=self._closer_look(model, heard.full, whole, end),
+        )
+
+    def _hop(self, scores: Scores | None = None) -> float | None:
         """A hop is over: how likely it is that the presenter is making a remark.
 
         None outside the discussion, in silence, where too little was said, and without weights.
@@ -282,45 +356,74 @@ class WhoSpeaks:
         model = self._model
         if self._remark is None or model is None or not self._mode.decide:
             return None
+        row = row_of(speech)
+        if scores is not None:
+            row = row_of(speech, scores.whole, scores.end, scores.length, scores.two)
         for _ in range(self._repeat):
-            self._last.hop(row_of(speech, told, end, length, two))
-        if told is None:
-            return None
-        likely = self._remark(self._last.rows, model.everybody_heard)
-        if likely < self._rule.remark:
+            self._last.hop(row)
+        return None if scores is None else self._remark(self._last.rows, model.everybody_heard)
+
+    def _add(self, scores: Scores | None) -> None:
+        """To the running stretch of speech."""
+        for _ in range(self._repeat):
+            if scores is None:
+                self._turns.hop(None, 0.0, None, self._prior())
+            else:
+                whole, end = scores.after_look(self._rule)
+                self._turns.hop(whole, scores.length, end, self._prior(), alone=scores.whole.score)
+
+    def _follow(self, remark: float | None) -> None:
+        """Measure for how long the presenter has been making a remark, by how likely one is now."""
+        if remark is None:
+            return
+        if remark < self._rule.remark_likelihood:
             self._remarking = None
         elif self._remarking is None:
             self._remarking = 0.0
         else:
             self._remarking += self._repeat * HOP_SECONDS
-        return likely
 
-    def _screen(self, model: PresenterModel) -> float:
-        """The border of a quiet line: of the likelihood, or without weights of the mean score."""
-        return self._mean_screen(model) if self._remark is None else self._rule.remark
+    def _decision(
+        self,
+        model: PresenterModel,
+        scores: Scores | None,
+        judgement: Judgement,
+        remark: float | None,
+        seconds: Seconds,
+    ) -> Decision:
+        """What there is to explain about a judgement."""
+        rule, score, end = self._rule, None, None
+        if scores is not None:
+            whole, end = scores.after_look(rule)
+            closer = None if scores.two is None else scores.two.level
+            score = replace(scores.whole, score=whole, closer=closer)
+        return Decision(
+            who=judgement.who,
+            reason=judgement.reason,
+            odds=self._turns.odds,
+            score=score,
+            end=end,
+            equal_score=rule.equal_score,
+            least_end_score=rule.least_end_score,
+            remark=remark,
+            screen=self._mean_screen(model) if self._remark is None else rule.remark_likelihood,
+            mean=self._turns.mean(),
+            certain_score=rule.certain_score,
+            strength=judgement.strength or 0.0,
+            speech_seconds=seconds,
+        )
 
     def _mean_screen(self, model: PresenterModel) -> float:
-        return self._rule.screen if model.everybody_heard else self._rule.screen_unheard
-
-    def _how_strong(self, model: PresenterModel, remark: float | None) -> float | None:
-        """As in `PresenterEvidence`; None while too little was said to tell."""
+        """The mean score that is worth a strength of 1."""
         rule = self._rule
-        strength = self._turns.strength(self._mean_screen(model), rule.certain)
-        if strength is None:
-            return None
-        if remark is not None:
-            likely = remark / rule.remark
-            strength = max(strength, 1.0) if likely >= 1 else min(likely, _LESS_THAN_A_REMARK)
-        if model.enrolment is not Enrolment.READY:  # not known well enough to tell anybody anything
-            strength = min(strength, _UNSURE_STRENGTH)
-        return strength
+        return rule.screen_score if model.everybody_heard else rule.screen_score_without_round
 
     def _closer_look(
-        self, model: PresenterModel, full: Piece | None, told: Score, end: Score
+        self, model: PresenterModel, full: Piece | None, whole: Score, end: Score
     ) -> Together | None:
         """The voices of a window in which two people may speak at once; None without such a look.
 
-        told, end: scores of what was said since the last short pause, or of `full`. A look costs more than
+        whole, end: scores of what was said since the last short pause, or of `full`. A look costs more than
         those, so it is taken in the discussion only, and only now and then unless something points to the
         presenter.
         """
@@ -328,10 +431,10 @@ class WhoSpeaks:
         self._unlooked += self._repeat
         if full is None or full.two_voices is None or not self._mode.decide:
             return None
-        if min(told.score, end.score) >= rule.whole:  # no doubt
+        if min(whole.score, end.score) >= rule.solo_score:  # no doubt
             return None
-        pointed = self._pointed or told.score > rule.doubtful or end.score > rule.doubtful_end
-        if not pointed and self._unlooked < rule.look_every:
+        doubtful = whole.score > rule.doubtful_score or end.score > rule.doubtful_end_score
+        if not (doubtful or self._pointed) and self._unlooked < rule.look_every_hops:
             return None
         voices = full.two_voices()
         if voices is None:
@@ -339,19 +442,8 @@ class WhoSpeaks:
         found = model.score_two(voices)
         voices[:] = 0
         self._unlooked = 0
-        self._pointed = found.level > rule.doubtful_two
+        self._pointed = found.level > rule.doubtful_level
         return found
-
-    def _reason(self, model: PresenterModel, told: Score | None, strength: float | None) -> Reason:
-        if told is None or strength is None:
-            return Reason.SHORT
-        if self._mode.decide and strength >= 1:
-            return Reason.CERTAIN if strength >= 2 else Reason.SCREEN
-        if abs(self._turns.odds) < self._rule.unsure:
-            return Reason.EVEN
-        if not self._mode.decide or self._turns.odds < 0:
-            return Reason.ODDS
-        return Reason.ENROLMENT if model.enrolment is not Enrolment.READY else Reason.BELOW_SCREEN
 
     def _prior(self) -> float:
         if self._mode.enrol:
@@ -365,9 +457,7 @@ class WhoSpeaks:
             if model is not None and self._mode.enrol:
                 return SpeakerState.PRESENTER
             return SpeakerState.OTHER if self._mode.learn_others else SpeakerState.UNSURE
-        if abs(self._turns.odds) < self._rule.unsure:
-            return SpeakerState.UNSURE
-        return SpeakerState.PRESENTER if self._turns.odds > 0 else SpeakerState.OTHER
+        return who_by(self._turns.odds, self._rule)
 
     # ------------------------------------------------------------ what is told
 
@@ -377,17 +467,12 @@ class WhoSpeaks:
             out.append(events.SpeakerChanged(who))
 
     def _evidence(self, strength: float, seconds: Seconds, out: list[Input]) -> None:
-        strength = math.floor(10 * strength + 1e-9) / 10  # not up: 1 and 2 are borders
+        strength = told_strength(strength)
         if strength >= 0.3 or strength != self._strength:
             self._strength = strength
             out.append(events.PresenterEvidence(strength, round(seconds, 2)))
 
-    def _show_enrolment(self, out: list[Input]) -> None:
-        model = self._model
-        assert model is not None
-        now = events.EnrolmentChanged(model.enrolment, float(int(model.seconds)), model.other_voices)
-        before = self._enrolment
-        grown = now.presenter_seconds - before.presenter_seconds
-        if (now.quality, now.other_voices) != (before.quality, before.other_voices) or not 0 <= grown < 10:
-            self._enrolment = now
-            out.append(now)
+    def _show_enrolment(self, quality: Enrolment, out: list[Input]) -> None:
+        if quality is not self._told_enrolment:
+            self._told_enrolment = quality
+            out.append(events.EnrolmentChanged(quality))

@@ -25,7 +25,7 @@ _FALLING_HOPS = 3
 _FALLING = 0.15  # less of the window than so many hops before: the presenter has stopped
 _LET_GO_HOPS = 5  # of speech without a window that tells
 _MOST_ODDS = 5.0
-_KEEP = 0.4  # of the log-odds from one hop to the next: neighbouring windows are no new witnesses
+_KEEP = 0.4  # of the log-odds from one hop to the next: overlapping windows are not independent evidence
 _KEEP_AFTER_PAUSE = 0.25
 _MOST_STRENGTH = 3.0
 
@@ -86,8 +86,8 @@ class Turns:
         self._scores.append(None if score is None else (score, length))
         self._end = end
         if end is not None:
-            weight = min(1.0, length / _END_SHARE)
-            self.odds = _KEEP * self.odds + weight * self._rule.slope * (end - self._rule.even)
+            weight, rule = min(1.0, length / _END_SHARE), self._rule
+            self.odds = _KEEP * self.odds + weight * rule.log_odds_per_score * (end - rule.equal_score)
         self.odds += (1 - _KEEP) * prior
         self.odds = max(-_MOST_ODDS, min(_MOST_ODDS, self.odds))
         if score is not None:
@@ -109,7 +109,8 @@ class Turns:
     def _share_of(self, score: float) -> float:
         """How much of a window the presenter has, by its score."""
         rule = self._rule
-        return min(max((score - rule.nothing) / max(rule.whole - rule.nothing, 1e-6), 0.0), 1.0)
+        span = max(rule.solo_score - rule.absent_score, 1e-6)
+        return min(max((score - rule.absent_score) / span, 0.0), 1.0)
 
     def seconds(self) -> Seconds:
         """How long the presenter has been speaking, pauses left out.
@@ -137,14 +138,15 @@ class Turns:
         """
         if self._scores and self._scores[-1] is None:
             return None
-        if self._end is None or self._end < self._rule.agrees:  # a mean lags behind
+        rule = self._rule
+        if self._end is None or self._end < rule.least_end_score:  # a mean lags behind
             return 0.0
-        quick, mean = self.mean(_SHORT_SCORES), self.mean()
+        short_mean, mean = self.mean(_SHORT_SCORES), self.mean()
         if mean is None:
             return 0.0
-        best = mean if quick is None else max(mean, quick - self._rule.quick)
+        best = mean if short_mean is None else max(mean, short_mean - rule.short_mean_extra)
         if best < screen:
-            strength = (best - self._rule.even) / max(screen - self._rule.even, 1e-6)
+            strength = (best - rule.equal_score) / max(screen - rule.equal_score, 1e-6)
         else:
             strength = 1 + (best - screen) / max(certain - screen, 1e-6)
         return min(max(strength, 0.0), _MOST_STRENGTH)

@@ -22,35 +22,52 @@ from voice_facilitator.settings import HearingSettings
 class Rule:
     """Constants of the presenter decision. They belong to an encoder and stand beside it in the manifest.
 
-    The defaults are those of the shipped default encoder.
+    The defaults are those of the shipped default encoder. Units and directions:
+    `..._score`: on the session's own scale, where 0 is the others' level and 1 the presenter's (without a
+    cohort a cosine); higher is more the presenter's. `..._closeness`, `margin`: cosines. `..._weight`: score
+    for each unit of cosine. `..._likelihood`: 0 to 1. `..._log_odds`: natural, above 0 for the presenter.
     """
 
-    margin_weight: float = 1.0  # after a round: how much it counts by what it is closer to the presenter ...
-    margin: float = 0.15  # ... than to any other voice heard, beyond this
-    typical_weight: float = 2.0  # without a round: how much it counts that the window sounds less ...
-    typical: float = 0.30  # ... like other people's voices than this
-    end_nearest_weight: float = 1.7  # for the end of a window, after a round: how much it counts that ...
-    end_nearest: float = 0.35  # ... it is less close to any other voice heard than this
-    end_typical_weight: float = 1.0  # the same as `typical_weight`, for the end of a window
-    remark: float = 0.91  # how likely a remark of the presenter's has to be for a quiet line
-    # Without weights for remarks the mean score that is worth a quiet line; with them it is where a remark's
-    # strength begins to grow on its way from 1 to 2, which is `certain`. After a round:
-    screen: float = 0.54
-    screen_unheard: float = 0.67  # ... and without one
-    certain: float = 0.79  # mean score that is next to certain
-    even: float = 0.40  # score of a window's end at which presenter and other are equally likely
-    agrees: float = 0.50  # score of the end that the last window must have, whatever the mean says
-    whole: float = 0.75  # score of a piece in which nobody but the presenter speaks
-    nothing: float = 0.15  # score of a piece that holds nothing of the presenter
-    doubtful: float = 0.3  # score of a piece, or of ...
-    doubtful_end: float = 0.4  # ... its end, that is worth a closer look: do two people speak?
-    doubtful_two: float = 0.2  # level of a closer look after which the next window is looked at as well
-    look_every: float = 3.0  # hops between closer looks where nothing points to the presenter
-    closer_less: float = 0.3  # how much less the scores of a closer look count than those of one voice
-    same_voice: float = 0.55  # closeness at which two seconds of speech count as one voice, for the display
-    slope: float = 11.0  # log-odds for each unit of score above `even`
-    quick: float = 0.04  # how much more a mean of 0.8 s has to reach than one of 1.2 s
-    unsure: float = 0.1  # log-odds this close to even are told as "unsure"
+    # What is added to a window's score. After a round, for being closer to the presenter than to any other
+    # voice heard by more than `margin`; for a window's end, for being less close to the others than this.
+    margin_weight: float = 1.0
+    margin: float = 0.15
+    end_nearest_weight: float = 1.7
+    end_nearest_closeness: float = 0.35
+    # Without a round, for being less close to the cohort than this: it sounds less like anybody else.
+    cohort_weight: float = 2.0
+    cohort_closeness: float = 0.30
+    end_cohort_weight: float = 1.0
+
+    # Level 1: a quiet line needs a remark at least this likely.
+    remark_likelihood: float = 0.91
+    # Without weights for remarks it needs a mean score at least this high, a higher one where there was no
+    # round; with them a remark's strength begins to grow there, on its way from 1 to 2, at `certain_score`.
+    screen_score: float = 0.54
+    screen_score_without_round: float = 0.67
+    # Level 2: a spoken reminder needs at least this mean score over 1.2 s, or so much more over 0.8 s, and at
+    # least this score at the end of the last window, whatever the mean says.
+    certain_score: float = 0.79
+    short_mean_extra: float = 0.04
+    least_end_score: float = 0.50
+
+    # How much of a window is the presenter's: nothing up to the one score, all of it from the other on.
+    absent_score: float = 0.15
+    solo_score: float = 0.75
+
+    # Whether two people speak at once is looked at above either of these scores (of a window, of its end),
+    # after a look that found more than this level, and otherwise once in so many hops.
+    doubtful_score: float = 0.3
+    doubtful_end_score: float = 0.4
+    doubtful_level: float = 0.2
+    look_every_hops: float = 3.0
+    two_voices_discount: float = 0.3  # so much less count the scores of one of two voices
+
+    # Who is shown: so many log-odds for each unit by which a window's end scores above this; nearer to 0 than
+    # the last of these it is "unsure".
+    equal_score: float = 0.40
+    log_odds_per_score: float = 11.0
+    unsure_log_odds: float = 0.1
 
     def __post_init__(self) -> None:
         if any(not np.isfinite(getattr(self, f.name)) for f in fields(self)):

@@ -226,6 +226,16 @@ class Core:
                 is_round=phase.hears_others and not self.protocol.presenter_of(state.plan.phase_index),
             )
         )
+        self.note_learning()
+
+    def note_learning(self) -> None:
+        """Remember that a voice has been learnt: somebody speaks in a phase that learns voices."""
+        state, phase = self.state, self.phase
+        if phase is None or self.mode != states.RUNNING or state.timer_only:
+            return
+        speaks = state.who in (ev.SpeakerState.PRESENTER, ev.SpeakerState.OTHER, ev.SpeakerState.UNSURE)
+        learns = phase.enrols_presenter or phase.hears_others
+        state.voices_learnt = state.voices_learnt or (speaks and learns)
 
     def replan_later(self, session_ends: Seconds) -> None:
         """Plan the later phases anew, to end at `session_ends`, after the running one got another end."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 Seconds = float
 
@@ -146,21 +145,18 @@ class PresenterEvidence(Input):
 
     `strength`: 0 is none, 1 is enough for a quiet line on the display, 2 is next to certain.
     `speech_seconds`: how much of the running stretch the presenter has spoken.
-    `overlap`: somebody speaks at the same time.
+    Both may count while somebody else speaks as well: interrupting is an intrusion, too.
     """
 
     strength: float
     speech_seconds: Seconds
-    overlap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentChanged(Input):
-    """How well the presenter's voice is known now. `other_voices` counts the other voices learnt."""
+    """How well the presenter's voice is known now."""
 
     quality: Enrolment
-    presenter_seconds: Seconds = 0.0
-    other_voices: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,8 +329,3 @@ class Degraded(Effect):
 @dataclass(frozen=True, slots=True)
 class Ended(Effect):
     reason: str  # "planned" or "request"; told by others "audio" (it is over) or "stopped" (the program is)
-
-
-def as_plain(effect: Effect) -> dict[str, Any]:
-    """The effect as a dict of plain values, for logs and tests."""
-    return {name: getattr(effect, name) for name in effect.__dataclass_fields__}

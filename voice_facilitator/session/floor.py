@@ -1,8 +1,9 @@
 """The reminder ladder: when the presenter speaks where the floor is not theirs.
 
 0 nothing; 1 a quiet line on the display; 2 a chime and one sentence to the room; 3 left to the people.
-It would rather miss than accuse: a doubtful voice, overlap, a short word or the first seconds of a phase
-never lead to more than level 0.
+It would rather miss than accuse: a doubtful voice, a short word or the first seconds of a phase never lead to
+more than level 0. Whether somebody else speaks at the same time makes no difference here: the hearing tells
+two voices apart, and what it then is not sure of is a doubtful voice.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ def level(
         memory.stopped
         or memory.handed_over
         or enrolment is not Enrolment.READY
-        or evidence.overlap
         or now - phase_started < policy.quiet_start_seconds
         # asked this way round, so that a number that is none never counts
         or not evidence.speech_seconds >= policy.least_speech_seconds

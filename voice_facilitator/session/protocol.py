@@ -108,18 +108,18 @@ class Protocol:
 class Policy:
     """The settings the session core needs; reasons stand in `config/settings.toml`."""
 
-    gap_seconds: Seconds = 1.8
-    held_silence_seconds: Seconds = 8.0
-    undo_seconds: Seconds = 15.0
-    quiet_start_seconds: Seconds = 20.0
-    least_speech_seconds: Seconds = 1.5
-    screen_strength: float = 1.0
-    screen_seconds: Seconds = 10.0
-    voice_strength: float = 2.0
-    voice_speech_seconds: Seconds = 8.0
-    voice_every_seconds: Seconds = 300.0
-    voice_at_most: int = 1
-    after_pause_seconds: Seconds = 120.0
+    gap_seconds: Seconds
+    held_silence_seconds: Seconds
+    undo_seconds: Seconds
+    quiet_start_seconds: Seconds
+    least_speech_seconds: Seconds
+    screen_strength: float
+    screen_seconds: Seconds
+    voice_strength: float
+    voice_speech_seconds: Seconds
+    voice_every_seconds: Seconds
+    voice_at_most: int
+    after_pause_seconds: Seconds
     moves_by_itself: bool = True  # false where a recording's script says when each phase began
 
 

@@ -157,6 +157,7 @@ class Session:
         elif state.who is not SpeakerState.SILENCE:
             state.silent_since = state.now
         state.who = who
+        self._core.note_learning()
 
     def _evidence(self, evidence: ev.PresenterEvidence) -> None:
         core, state = self._core, self._core.state
@@ -186,13 +187,7 @@ class Session:
 
     def _enrolment(self, event: ev.EnrolmentChanged) -> None:
         core, state = self._core, self._core.state
-        if state.timer_only:
-            return
-        if core.mode in (states.RUNNING, states.PAUSED) and (
-            event.other_voices or event.quality is not ev.Enrolment.NONE
-        ):
-            state.voices_learnt = True
-        if event.quality is state.enrolment:
+        if state.timer_only or event.quality is state.enrolment:
             return
         state.enrolment = event.quality
         if event.quality in (ev.Enrolment.POOR, ev.Enrolment.AMBIGUOUS):

@@ -68,7 +68,7 @@ class Player:
         Raises FacilitatorError `no-speaker` or `no-portaudio` (before the sound, or when the speaker is lost
         in the middle: then `on_end` was not called), or SpeakerWedgedError.
         """
-        feed = _Feed(abort)
+        feed = Feed(abort)
         stream = soundcard.open_output(self._speaker, feed.fill, feed.finished.set)
         try:
             feed.prepare(sound(stream.rate), stream.rate, stream.latency_seconds)
@@ -86,7 +86,7 @@ class Player:
                 raise SpeakerWedgedError
         return played
 
-    def _follow(self, feed: _Feed, on_start: Callable[[], None]) -> Played:
+    def _follow(self, feed: Feed, on_start: Callable[[], None]) -> Played:
         """Waits from the opening of the speaker to the last audible sample."""
         told = False
         last_call_due = time.monotonic() + WAKE_SECONDS
@@ -115,10 +115,11 @@ class Player:
         time.sleep(_SLICE_SECONDS)
 
 
-class _Feed:
+class Feed:
     """What the sound card's thread plays, and what it noted. Attributes are written by one thread only."""
 
-    def __init__(self, abort: threading.Event) -> None:
+    def __init__(self, abort: threading.Event, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.finished = threading.Event()
         self.start: float | None = None  # when the first sample is heard; foreseen, then measured
         self.end: float | None = None
@@ -148,8 +149,8 @@ class _Feed:
         self._samples = self._samples[:0].copy()
 
     def fill(self, out: Samples, delay_seconds: float) -> bool:
-        """Runs in the sound card's thread; `out` comes zeroed."""
-        now = time.monotonic()
+        """Runs in the sound card's thread; `out` comes zeroed. False: that was all, the stream can end."""
+        now = self._clock()
         self.last_call = now
         self._calls.append(now)
         heard = now + min(max(delay_seconds, 0.0), _LONGEST_DELAY)

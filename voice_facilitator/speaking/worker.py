@@ -54,11 +54,13 @@ class Worker:
         settings: SpeakingSettings,
         engine: SpeechEngine,
         retry_seconds: float,
+        *,
+        new_player: Callable[[str, Callable[[], None]], Player] = Player,
     ) -> None:
         self._pipes = pipes
         self._settings = settings
         self._renderer = Renderer(engine, self._engine_works, self._progress, retry_seconds)
-        self._player = Player(settings.speaker, self._tick)
+        self._player = new_player(settings.speaker, self._tick)
         self._last_alive = 0.0
         self._last_end = 0.0
         self._speaker_works = True
@@ -78,7 +80,7 @@ class Worker:
         self._try_speaker()
         while (say := self._next()) is not None or not self._closing:
             if say is not None:
-                self._finish(say, self._announce(say))
+                self._finish(say, self.announce(say))
             elif not self._speaker_works and time.monotonic() >= self._try_speaker_at:
                 self._try_speaker()
         os._exit(0)  # the libraries' own clean-up can hang
@@ -116,7 +118,8 @@ class Worker:
 
     # ------------------------------------------------------------ one announcement
 
-    def _announce(self, say: m.Say) -> Outcome:
+    def announce(self, say: m.Say) -> Outcome:
+        """Say it now, unless it is too late for that."""
         if time.monotonic() - max(say.asked_at, self._last_end) > STALE_SECONDS:
             return Outcome.FAILED
         speech = None
