@@ -21,6 +21,7 @@ from voice_facilitator.display.terminal import make_screen
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.process import Array, HearingProcess
 from voice_facilitator.hearing.voice_model import load_voice_model
+from voice_facilitator.interrupts import deaf_to_interrupts, noted
 from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
@@ -75,11 +76,12 @@ def run(
         sentences=protocols.sentences_of(room.protocol, wording, ()),
         begin_after_seconds=0.0,
     )
-    try:
-        code = live.run()
-    finally:
-        if loudspeaker is not None:
-            loudspeaker.stop()
+    with noted():
+        try:
+            code = live.run()
+        finally:
+            if loudspeaker is not None:
+                loudspeaker.stop()
     console.print(report.as_table())
     if code is not ExitCode.OK:
         return code
@@ -184,7 +186,11 @@ class _Loudspeaker:
         self._process = context.Process(target=_play, args=(samples, speaker), daemon=True)
 
     def start(self) -> None:
-        threading.Thread(target=self._process.start, daemon=True).start()
+        threading.Thread(target=self._launch, daemon=True).start()
+
+    def _launch(self) -> None:
+        with deaf_to_interrupts():
+            self._process.start()
 
     def stop(self) -> None:
         with contextlib.suppress(AssertionError, ValueError):  # never started
@@ -198,5 +204,5 @@ def _play(samples: Floats, speaker: str) -> None:
         whole = Speech(np.asarray(samples * 32767, np.int16), RATE)
         return whole.at_rate(rate, 1.0)
 
-    with contextlib.suppress(FacilitatorError, SpeakerWedgedError, KeyboardInterrupt):
+    with contextlib.suppress(FacilitatorError, SpeakerWedgedError):
         Player(speaker).play(sound, abort=threading.Event())

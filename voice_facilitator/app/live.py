@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from voice_facilitator.app.conductor import Conductor, Sink
@@ -19,7 +18,7 @@ from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.process import HearingProcess
-from voice_facilitator.interrupts import LEAVING, heeded, raising
+from voice_facilitator.interrupts import Noted, interrupt, noted
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev
@@ -137,36 +136,39 @@ class LiveSession:
         return True
 
     def run(self) -> ExitCode:
-        """Run until the session has ended or is interrupted; the parts are stopped either way."""
-        code, keep = ExitCode.OK, True
+        """Run until the session has ended or is interrupted; the parts are stopped either way.
+
+        Interrupted by a person it is forgotten; where the computer or the terminal goes away under it, it can
+        go on afterwards.
+        """
+        keep = True
         harden()
-        with interrupts() as stop_listening, terminal_restored():
+        with noted() as told, terminal_restored():
             try:
-                self._start()
-                self._loop()
-                keep = False
-            except ShutDown:
-                code = ExitCode.INTERRUPTED
-            except KeyboardInterrupt:  # a person wants it to stop, and to be forgotten
-                code, keep = ExitCode.INTERRUPTED, False
+                self._start(told)
+                self._loop(told)
+                keep = bool(told) and not self._session.ended and not told.by_a_person
             finally:
-                stop_listening()  # who presses it twice must not stop the wiping
                 self._stop(keep_resume_file=keep)
-        return code
+        return ExitCode.OK if self._session.ended else ExitCode.INTERRUPTED
 
     def processes_left(self) -> list[int]:
         """The numbers of our processes that are still there."""
         return [pid for pid in (self._hearing.pid, self._speaking.pid) if pid is not None]
 
-    def _start(self) -> None:
+    def _start(self, told: Noted) -> None:
+        if told:
+            return
         self._speaking.start(self._sentences, self._progress)
         if not self._resumes:  # then people wait already
-            self._prepared.wait(_PREPARE_SECONDS)
+            told.wait(self._prepared, _PREPARE_SECONDS)
+        if told:
+            return
         if self._hears:
             self._hearing.start()
         self._screen.start()
         if self._keys:
-            reader = KeyReader(self.key, interrupt_main)
+            reader = KeyReader(self.key, interrupt)
             reader.start()
         if self._resumes:
             self._conductor.take(ev.Restarted(self._hears), self._now())
@@ -195,8 +197,8 @@ class LiveSession:
         for sink in self._sinks:
             sink(now, ev.Ended(now, "stopped"))
 
-    def _loop(self) -> None:
-        while not self._session.ended:
+    def _loop(self, told: Noted) -> None:
+        while not self._session.ended and not told:
             now = self._now()
             self._begin_by_itself(now)
             self._take_next(now)
@@ -305,36 +307,3 @@ class LiveSession:
         self._wall_offset = offset
         if jumped and Action.PAUSE in self._session.view().allowed:
             self._conductor.take(Request(Action.PAUSE, "clock"), self._now())
-
-
-class ShutDown(BaseException):
-    """The computer or the terminal goes away under a session, which may want to go on afterwards."""
-
-
-def interrupt_main() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-@contextlib.contextmanager
-def interrupts() -> Iterator[Callable[[], None]]:
-    """SIGTERM and a closed terminal end a session as politely as Ctrl-C, but it can be resumed.
-
-    Gives what makes all of them mean nothing any more.
-    """
-
-    leaving, before = heeded(*LEAVING), {}
-    for number in leaving:
-        with contextlib.suppress(ValueError):  # only the main thread may; others go without
-            before[number] = signal.signal(number, raising(ShutDown))
-
-    def ignore() -> None:
-        for number in (signal.SIGINT, *leaving):
-            with contextlib.suppress(ValueError):
-                before.setdefault(number, signal.getsignal(number))
-                signal.signal(number, signal.SIG_IGN)
-
-    try:
-        yield ignore
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
