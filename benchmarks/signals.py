@@ -2,9 +2,9 @@
 
     python benchmarks/signals.py [--times 200] [--at-once 4] [--seed 1] [--json out.json]
 
-Each round starts `run` with a short session and sends one to four signals in random order, to
-the program alone or to all of its processes (as a terminal and a logout do), from a tenth of a millisecond to
-seconds apart. The first comes at any moment from the start of Python to the end of the program. A quarter of the
+Each round starts `run` with a short session and sends one to four signals in random order, to the program
+alone or to all of its processes (as a terminal and a logout do), from a tenth of a millisecond to seconds
+apart. The first comes at any moment from the start of Python to the end of the program. A quarter of the
 rounds tell voices apart, a quarter run in a terminal that is closed instead. It must
 
 - end with 130, or with 0 where the session had ended by itself before;
@@ -78,7 +78,9 @@ def held_back() -> None:
 
 def started(found: Round, folder: Path) -> tuple[subprocess.Popen[bytes], int | None]:
     """The program, and the hand on its terminal where it has one."""
-    (folder / "three.toml").write_text(PROTOCOL.format(minutes=0.04).replace("goodbye =", "closing_seconds = 3\ngoodbye ="))
+    (folder / "three.toml").write_text(
+        PROTOCOL.format(minutes=0.04).replace("goodbye =", "closing_seconds = 3\ngoodbye =")
+    )
     command = [sys.executable, "-m", "voice_facilitator", "run", "--begin-after", "0", "--no-browser"]
     command += ["--protocol", str(folder / "three.toml"), "--audio", str(folder.parent / "silence.wav")]
     command += ["--events", str(folder / "events.jsonl")]
@@ -88,7 +90,7 @@ def started(found: Round, folder: Path) -> tuple[subprocess.Popen[bytes], int | 
         said = (folder / "said").open("wb")
         program = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment,
-            start_new_session=True, preexec_fn=held_back,
+            start_new_session=True, preexec_fn=held_back,  # noqa: PLW1509
         )  # fmt: skip
         return program, None
     hand, terminal = os.openpty()
@@ -102,8 +104,9 @@ def started(found: Round, folder: Path) -> tuple[subprocess.Popen[bytes], int | 
         held_back()
 
     program = subprocess.Popen(
-        command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, preexec_fn=in_terminal
-    )
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment,
+        preexec_fn=in_terminal,  # noqa: PLW1509
+    )  # fmt: skip
     os.close(terminal)
     os.set_blocking(hand, False)
     return program, hand
@@ -202,7 +205,9 @@ def main() -> None:
         print(f"| {stage} | {len(of)} | {good} | {codes[130]} | {codes[0]} | {longest:.1f} s |")
     for one in rounds:
         if one.wrong:
-            print(f"{one.kind}, {one.stage}, {[n.name for n in one.numbers]}, {one.gaps_seconds}: {one.wrong}")
+            print(
+                f"{one.kind}, {one.stage}, {[n.name for n in one.numbers]}, {one.gaps_seconds}: {one.wrong}"
+            )
     if options.json:
         options.json.write_text(json.dumps([vars(one) for one in rounds], indent=1))
     sys.exit(any(one.wrong for one in rounds))

@@ -19,6 +19,7 @@ from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.process import HearingProcess
 from voice_facilitator.interrupts import Noted, interrupt, noted
+from voice_facilitator.outlet import Outlet
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev
@@ -78,6 +79,7 @@ class LiveSession:
         resume_file: ResumeFile | None = None,
         resumed_at: Seconds | None = None,
         fault_log: FaultLog | None = None,
+        outlets: Sequence[Outlet] = (),
         keys: bool = True,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -89,6 +91,7 @@ class LiveSession:
         hears: false on a machine without a microphone, where there is nothing to fail or to come back.
         resume_file: is kept up to date, and gone when the session has ended or is stopped by a person.
         resumed_at: the session's own time now, of a session that goes on after a power cut.
+        outlets: what the sinks and the screen write through; what they lose is counted.
         """
         self._inbox: queue.Queue[ev.Input | _Key | Press] = queue.Queue(_INBOX)
         self.dropped_events = 0
@@ -98,6 +101,7 @@ class LiveSession:
         self._speaking = speaking_of(self.put)
         self._presses = Presses()
         self._faults = fault_log
+        self._outlets = outlets
         everywhere: list[Sink] = [self._presses, self._happened, *sinks, *([fault_log] if fault_log else [])]
         self._sinks = [self._guarded(sink) for sink in everywhere]
         self._conductor = Conductor(session, _Ears(self._hearing), self._speaking, self._sinks)
@@ -192,6 +196,8 @@ class LiveSession:
             stack.callback(self._speaking.close)
             stack.callback(self._hearing.stop)
             stack.callback(self._screen.stop)
+            if self._faults is not None:
+                stack.callback(self._faults.close)
 
     def _tell_stopped(self, now: Seconds) -> None:
         for sink in self._sinks:
@@ -237,6 +243,7 @@ class LiveSession:
             + counters.dropped_messages
             + counters.refused_messages
             + self.write_failures
+            + sum(outlet.lost for outlet in self._outlets)
             + (resume_file.failures if resume_file else 0),
             missed_seconds=counters.dropped_samples / RATE,
         )

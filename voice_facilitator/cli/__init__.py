@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -39,6 +40,9 @@ def main() -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     find_runtime_folder()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # letters that the terminal lacks end no command
     try:
         app()
     except FacilitatorError as error:

@@ -28,6 +28,7 @@ from voice_facilitator.cli.options import (
 )
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.interrupts import noted
+from voice_facilitator.outlet import Outlet, patient_stderr
 
 if TYPE_CHECKING:
     from voice_facilitator.app.room_display import Keyboard
@@ -98,7 +99,7 @@ def run(
     shared = Role.CONTROL if share_control else Role.VIEW if share else None
     options = DisplayOptions(display, browser and there_is_a_desktop(), port, shared)
     page_is_opened = display and (options.browser or not browser or shared is not None)
-    with noted() as told, terminal_restored(), single_session():
+    with noted() as told, patient_stderr() as outlet, terminal_restored(), single_session():
         keyboard = Keyboard()
         cut = interrupted(settings, resume, keyboard, told)
         chosen = choice(settings, cut, protocol, minutes, timer_only)
@@ -113,7 +114,8 @@ def run(
         if setup is None and display and browser and not by_page and not by_itself:
             say("There is no desktop here, so the set-up page is left out; --setup serves it.")
         told.check()
-        return _hold(chosen, cut, _Wishes(audio, begin_after, sets_up and display), options, events, keyboard)
+        wishes = _Wishes(audio, begin_after, sets_up and display)
+        return _hold(chosen, cut, wishes, options, events, keyboard, [outlet])
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,13 @@ class _Wishes:
 
 
 def _hold(
-    chosen: Any, cut: Any, wishes: _Wishes, options: Any, events: Path | None, keyboard: Keyboard
+    chosen: Any,
+    cut: Any,
+    wishes: _Wishes,
+    options: Any,
+    events: Path | None,
+    keyboard: Keyboard,
+    outlets: list[Outlet],
 ) -> int:
     """A new session, or (`cut`) the rest of an interrupted one."""
     from voice_facilitator.app.room_display import room_display
@@ -135,7 +143,7 @@ def _hold(
     if not cut and not wishes.sets_up:
         all_there(chosen, wishes.audio)
     with (
-        event_log(events, goes_on=bool(cut)) as sinks,
+        event_log(events, goes_on=bool(cut), outlets=outlets) as sinks,
         room_display(options, chosen.protocol.language, say) as server,
     ):
         if wishes.sets_up and server is not None:
@@ -145,10 +153,18 @@ def _hold(
             chosen = stage.run()
             if chosen is None:
                 return ExitCode.INTERRUPTED
-        return _run(chosen, cut, wishes, server, keyboard, sinks)
+        return _run(chosen, cut, wishes, server, keyboard, sinks, outlets)
 
 
-def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Keyboard, sinks: list[Any]) -> int:
+def _run(
+    chosen: Any,
+    cut: Any,
+    wishes: _Wishes,
+    server: Any,
+    keyboard: Keyboard,
+    sinks: list[Any],
+    outlets: list[Outlet],
+) -> int:
     """Everything is chosen: the session itself and its summary."""
     from voice_facilitator import protocols as protocol_files
     from voice_facilitator.app.faultlog import FaultLog
@@ -196,6 +212,7 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Keyboard
             keys=False,
             resume_file=ResumeFile(chosen.protocol_name, minutes=other_length),
             fault_log=FaultLog(),
+            outlets=outlets,
             resumed_at=cut.session_time(time.time()) if cut else None,
         )
         keyboard.leads_to(live.key)
@@ -222,8 +239,11 @@ def demo(
     """Watch a whole session in two minutes, played by synthetic voices."""
     from voice_facilitator.app import demo as demo_session
 
-    with event_log(events) as sinks:
-        return demo_session.run(settings_with(settings_file), STDERR, silent=silent, sinks=sinks)
+    with patient_stderr() as outlet:
+        outlets = [outlet]
+        with event_log(events, outlets=outlets) as sinks:
+            settings = settings_with(settings_file)
+            return demo_session.run(settings, STDERR, silent=silent, sinks=sinks, outlets=outlets)
 
 
 @app.command()
