@@ -79,7 +79,7 @@ def held_back() -> None:
 def started(found: Round, folder: Path) -> tuple[subprocess.Popen[bytes], int | None]:
     """The program, and the hand on its terminal where it has one."""
     (folder / "three.toml").write_text(
-        PROTOCOL.format(minutes=0.04).replace("goodbye =", "closing_seconds = 3\ngoodbye =")
+        PROTOCOL.format(minutes=0.04).replace("goodbye =", "closing_seconds = 2\ngoodbye =")
     )
     command = [sys.executable, "-m", "voice_facilitator", "run", "--begin-after", "0", "--no-browser"]
     command += ["--protocol", str(folder / "three.toml"), "--audio", str(folder.parent / "silence.wav")]

@@ -58,7 +58,8 @@ EventsOption = Annotated[
 
 def say(text: str, *, style: str | None = None) -> None:
     """Tell people something, on stderr; long lines are left to the terminal."""
-    STDERR.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        STDERR.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def say_error(error: FacilitatorError) -> None:
