@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -213,15 +212,14 @@ def main() -> None:
         "threads_and_files_end": {k: v for k, v in warm[-1].items() if "threads" in k or "files" in k},
         "events": dict(soak.counted.most_common()),
         "announcements_without_answer": soak.unanswered(),
-        "restarts": counters.restarts + soak.live._speaking.restarts,
+        "restarts": soak.hearing.restarts + soak.live._speaking.restarts,
         "dropped": {
             "samples": counters.dropped_samples,
-            "messages": counters.dropped_messages,
-            "refused": counters.refused_messages,
+            "messages": soak.hearing.dropped,
             "announcements": soak.live._speaking.dropped,
             "inbox": soak.live.dropped_events,
         },
-        "processes_left": [process.pid for process in multiprocessing.active_children()],
+        "processes_left": [pid for pid in (soak.hearing.pid, soak.live._speaking.pid) if pid is not None],
         "threads_left": sorted(t.name for t in set(threading.enumerate()) - threads_before),
         "files_left": left_files,
     }

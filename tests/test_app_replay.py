@@ -30,7 +30,7 @@ def replay(audio: Path, lines: str | None = None, *, explain: bool = False) -> s
     hearing = Hearing(settings.hearing, voices)
     timed = None if lines is None else script.parse(lines, protocol, "script")
     log = io.StringIO()
-    events = EventLog(log)
+    events = EventLog(log.write)
     session = new_session(settings, protocol, moves_by_itself=not script.names_phases(timed))
     why = [events.explain] if explain else []
     run = Replay(session, hearing, timed, [events, Report(protocol)], explain=why)

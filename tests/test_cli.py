@@ -317,6 +317,23 @@ def test_doctor_tries_the_voice_of_the_protocols_language() -> None:
     assert "German" in german["speech"]["text"]
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_letters_that_the_output_lacks_are_replaced(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    for command in (
+        ["protocols", "list"],
+        ["rehearse", "balint-45-de"],
+        ["rehearse", "balint-45-de", "--json"],
+    ):
+        result = subprocess.run(
+            [sys.executable, "-m", "voice_facilitator", *command],
+            check=False, capture_output=True, timeout=60, env=environment,
+        )  # fmt: skip
+        assert (result.returncode, result.stderr) == (0, b"")
+        if command[-1] == "--json":
+            assert "für" in str(json.loads(result.stdout.decode(encoding))), "data is escaped, not replaced"
+
+
 def test_the_reader_of_our_output_may_leave() -> None:
     command = f"{sys.executable} -m voice_facilitator rehearse balint-90-two-cases | head -1"
     result = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=60)

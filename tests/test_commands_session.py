@@ -33,7 +33,7 @@ def replay(sound: Floats) -> list[dict[str, Any]]:
     commands = load_listener(setup, settings.hearing.speech_hold_seconds)
     log = io.StringIO()
     hearing = Hearing(settings.hearing, None, commands=commands)
-    Replay(new_session(settings, protocol), hearing, None, [EventLog(log)]).run(ArraySource(sound))
+    Replay(new_session(settings, protocol), hearing, None, [EventLog(log.write)]).run(ArraySource(sound))
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 

@@ -119,7 +119,10 @@ def test_no_voice_bad_models_a_full_disk_a_clock_that_jumps_and_a_closed_window_
     full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115  # its close fails, too
     resume_file = ResumeFile("short", Path("/dev/full") / "resume.json")
     play = begin(
-        engine=speech_engines.HangingEngine, models=folder, sinks=(EventLog(full),), resume_file=resume_file
+        engine=speech_engines.HangingEngine,
+        models=folder,
+        sinks=(EventLog(lambda line: print(line, file=full, flush=True)),),
+        resume_file=resume_file,
     )
     seen = play.hearing.counters.errors
 

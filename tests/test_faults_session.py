@@ -91,6 +91,7 @@ def test_a_report_tells_what_failed_and_nothing_else(tmp_path: Path, monkeypatch
         log(400.0, effect)
     log(401.0, ev.HealthChanged(2, 3, 0.5))
     log.error(402.0, "no-microphone", 1)
+    log.close()
     found = doctor.Finding("models", doctor.Health.GOOD, f"in {tmp_path}")
     top, below = doctor.report([found]).split("\n\nFault log")
     assert top == "good  models: in ~"
@@ -136,6 +137,7 @@ def test_doctor_counts_for_how_long_the_room_was_not_heard(tmp_path: Path) -> No
         log(effect.at, effect)
     log(490.0, ev.HealthChanged(0, 0, 1.5))
     log(500.0, ev.Ended(500.0, "stopped"))
+    log.close()
     last = last_session(read(tmp_path / "faults.jsonl"))
     assert last is not None
     assert last["missed_seconds"] == pytest.approx(60 + 20 + 1.5)

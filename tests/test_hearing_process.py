@@ -20,6 +20,7 @@ from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing import child
 from voice_facilitator.hearing import process as process_module
 from voice_facilitator.hearing.process import Array, File, HearingProcess
+from voice_facilitator.interrupts import NAMES
 from voice_facilitator.machine import child_process
 from voice_facilitator.machine.messages import LARGEST_MESSAGE, frame
 from voice_facilitator.session.events import (
@@ -131,10 +132,12 @@ def test_stop_does_not_wait_for_a_child_that_hangs(quiet_room: Listener) -> None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_the_child_does_not_outlive_us_and_ignores_the_interrupt_key(quiet_room: Listener) -> None:
+def test_the_child_does_not_outlive_us_and_ignores_the_signals_of_a_logout(quiet_room: Listener) -> None:
+    """A terminal and a logout tell all processes; the one that hears has voices to wipe first."""
     child = quiet_room.hearing.pid
     assert child is not None
-    os.kill(child, signal.SIGINT)
+    for name in NAMES:
+        os.kill(child, signal.Signals[name])
     before = quiet_room.hearing.position
     deadline = time.monotonic() + LIMIT
     while quiet_room.hearing.position <= before + 0.3 and time.monotonic() < deadline:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from voice_facilitator import __version__
-from voice_facilitator.interrupts import comes_again, held_back, raising
+from voice_facilitator.interrupts import noted
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are held back in the POSIX way")
 BESIDE_PYTHON = Path(sys.executable).parent / "voice-facilitator"
@@ -82,56 +82,35 @@ def test_whoever_ends_it_and_however_early_or_late_it_never_ends_by_a_signal(
     assert (ended.returncode, ended.stdout, ended.stderr.strip()) == outcome
 
 
-def test_in_the_middle_of_an_import_it_waits_for_the_end_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "interrupted_module.py").write_text(
-        "import os, signal\n"
-        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    arrived = False\n"
-        "except KeyboardInterrupt:\n    arrived = True\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    before = signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
+def test_noted_a_signal_breaks_nothing_and_the_first_one_decides() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        module = importlib.import_module("interrupted_module")
-        assert not module.arrived
-        with pytest.raises(KeyboardInterrupt):
-            while True:  # the test's own limit ends this
-                time.sleep(0.01)
+        with noted() as told:
+            assert not told.wait(threading.Event(), 0.01)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGINT):
+                os.kill(os.getpid(), number)
+            assert told.first is signal.SIGTERM
+            assert not told.by_a_person
+            with noted() as inside:
+                assert inside is told
+            assert told.wait(threading.Event(), 3600) is False, "it waits for nothing any more"
+            with pytest.raises(KeyboardInterrupt):
+                told.check()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
+    with noted() as later:
+        assert not later
 
 
-def test_lost_where_an_object_goes_it_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Goes:
-        def __del__(self) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0)
+def test_in_a_thread_nothing_is_noted_and_the_main_thread_goes_on_noting() -> None:
+    def beside() -> None:
+        with noted() as own:
+            own.check()
 
-    told: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", comes_again)
-    monkeypatch.setattr(sys, "__unraisablehook__", told.append)
-    before = signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            Goes()
-            while True:  # the test's own limit ends this
-                time.sleep(0.01)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert told == []
-
-
-def test_held_back_it_comes_afterwards() -> None:
-    before = signal.signal(signal.SIGINT, raising(KeyboardInterrupt))
-    loaded = False
-    try:
-        with held_back():
-            os.kill(os.getpid(), signal.SIGINT)
-            loaded = True
-        with pytest.raises(KeyboardInterrupt):
-            while True:  # the test's own limit ends this
-                time.sleep(0.01)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert loaded
+    with noted() as told:
+        thread = threading.Thread(target=beside)
+        thread.start()
+        thread.join()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert told

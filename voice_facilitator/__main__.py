@@ -12,6 +12,7 @@ import os
 import sys
 
 _WORD = b"\nStopped.\n"
+_SHOW_CURSOR = b"\x1b[?25h"  # a progress bar may have hidden it
 _INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which is not loaded yet
 # ruff: noqa: PLC0415  # see above
 
@@ -22,58 +23,51 @@ def main() -> None:
         from voice_facilitator.machine.child_process import run_child
 
         run_child(sys.argv[2:])
-    interrupted = False
     ours: list[int] = []  # the signals that are answered
 
-    def end_so() -> None:
-        """What is done is done. Python forgets its handlers while it clears up, and a late one would kill it;
-        and it kills itself where an interrupt came in the middle of certain imports, handled or not."""
+    def ignore_signals() -> None:
+        """Python forgets its handlers while it clears up, and a late signal would kill the process."""
         for number in ours:
             signal.signal(number, signal.SIG_IGN)
-        if interrupted:
-            import contextlib
-
-            for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(OSError, ValueError):
-                    stream.flush()
-            os._exit(_INTERRUPTED)
 
     try:
-        atexit.register(end_so)  # the first to come, the last to be called
+        atexit.register(ignore_signals)  # the first to be registered, the last to be called
         import signal
 
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no terminal that hangs up
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # interrupts.NAMES, which is not loaded yet
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 ours.append(number)  # a job in the background is left alone
                 signal.signal(number, _leave)
-        if sys.platform != "win32":  # the installed command holds Ctrl-C back until here
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if sys.platform != "win32":  # the installed command holds them back until here
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ours)
         import voice_facilitator.cli
 
-        try:
-            voice_facilitator.cli.main()
-        finally:
-            for number in ours:
-                signal.signal(number, _leave)
+        voice_facilitator.cli.main()
     except KeyboardInterrupt:
-        interrupted = True
-        os.write(2, _WORD)
+        _say(_WORD)
         sys.exit(_INTERRUPTED)
-    except SystemExit as end:
-        interrupted = end.code == _INTERRUPTED
-        raise
 
 
 def _leave(*_: object) -> None:
-    """Before anything has begun, and when everything has been put away.
-
-    An exception could be lost here, or printed, in the middle of an import or of Python's own clean-up.
-    """
+    """Where nothing has to be put away: ends the process now."""
     try:
-        os.write(2, _WORD)
-    finally:  # where the terminal is gone, too
+        _say(_WORD)
+    finally:
         os._exit(_INTERRUPTED)
+
+
+def _say(word: bytes) -> None:
+    """To stderr, where somebody reads it: a terminal that stands still must not keep us."""
+    import select
+
+    try:
+        if os.isatty(2) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+            word = _SHOW_CURSOR + word
+        if sys.platform == "win32" or select.select([], [2], [], 0)[1]:
+            os.write(2, word)
+    except (OSError, ValueError):  # closed, or the terminal is gone
+        pass
 
 
 if __name__ == "__main__":

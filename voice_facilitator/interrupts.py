@@ -1,73 +1,79 @@
-"""Ctrl-C and its kin: who gets them, and when they may strike."""
+"""Ctrl-C and its kin: SIGTERM, when the computer shuts down, and SIGHUP, when the terminal is closed.
+
+No handler ever raises: an exception out of one can strike in the middle of an import, a lock or a clean-up,
+and is lost there, or breaks what it strikes. Where nothing has to be put away, the handler ends the program
+at once (see `__main__`). Where something has, signals are `noted`, and the loops look at what came.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
-LEAVING = ("SIGTERM", "SIGHUP")  # the computer shuts down; the terminal is closed
-_LATER_SECONDS = 0.05
-_raised: dict[type[BaseException], int] = {}  # and the signal it was raised for
-_holding: list[None] = []  # an entry for each `held_back` that is on
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no terminal that hangs up
+LOOK_SECONDS = 0.1  # how often whatever waits long looks at what was noted
 
 
-def heeded(*names: str) -> list[signal.Signals]:
-    """Those of the signals that this system has, and that are not ignored, as in a job in the background."""
-    there = [signal.Signals[name] for name in names if hasattr(signal, name)]
+def heeded() -> list[signal.Signals]:
+    """Those that this system has, and that are not ignored, as they are in a job in the background."""
+    there = [signal.Signals[name] for name in NAMES if hasattr(signal, name)]
     return [number for number in there if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def raising(exception: type[BaseException]) -> Callable[[int, FrameType | None], None]:
-    """A signal handler that raises `exception` in the main thread, a moment later where it would be lost.
+class Noted:
+    """What came since signals are only noted. The first one decides; later ones change nothing."""
 
-    In the middle of an import it can be swallowed, or come out as an error of the library that was importing.
-    """
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        while frame is not None:
-            if _holding or frame.f_code.co_filename.startswith("<frozen importlib"):
-                _send_again(number)
-                return
-            frame = frame.f_back
-        _raised[exception] = number
-        raise exception
+    def __bool__(self) -> bool:
+        return self.first is not None
 
-    return handler
+    @property
+    def by_a_person(self) -> bool:
+        """Ctrl-C: whoever pressed it does not want to go on later."""
+        return self.first is signal.SIGINT
+
+    def check(self) -> None:
+        """For a place where nothing can break. Raises KeyboardInterrupt if something came."""
+        if self:
+            raise KeyboardInterrupt
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait for `event`, though not beyond a signal. Whether the event came."""
+        slices = max(1, round(seconds / LOOK_SECONDS))
+        return any(self or event.wait(seconds / slices) for _ in range(slices)) and event.is_set()
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        self.first = self.first or signal.Signals(number)
 
 
-def comes_again(lost: sys.UnraisableHookArgs) -> None:
-    """For `sys.unraisablehook`: what `raising` raised where nobody can catch it, as when an object goes, is
-    sent once more. Anything else is told as always."""
-    number = _raised.pop(lost.exc_type, None)
-    if number is None:
-        sys.__unraisablehook__(lost)
-    else:
-        _send_again(number)
+_outermost: list[Noted] = []  # for the whole process, as the handlers are
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """Handlers of `raising` wait: for a library that breaks when interrupted. In the main thread only."""
-    _holding.append(None)
+def noted() -> Iterator[Noted]:
+    """Signals are noted and nothing else. Inside another `noted` it is the same note.
+
+    In a thread other than the main one, which is sent no signals, nothing is ever noted.
+    """
+    if _outermost or threading.current_thread() is not threading.main_thread():
+        yield _outermost[0] if _outermost else Noted()
+        return
+    found = Noted()
+    _outermost.append(found)
+    before = {number: signal.signal(number, found._take) for number in heeded()}
     try:
-        yield
+        yield found
     finally:
-        _holding.pop()
+        _outermost.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _send_again(number: int) -> None:
-    again = threading.Timer(_LATER_SECONDS, _send_to_main_thread, [number])
-    again.daemon = True
-    again.start()
-
-
-def _send_to_main_thread(number: int) -> None:
-    main = threading.main_thread().ident
-    if hasattr(signal, "pthread_kill") and main is not None:
-        signal.pthread_kill(main, number)  # wakes it where it waits
-    else:  # Windows
-        signal.raise_signal(number)
+def interrupt() -> None:
+    """As Ctrl-C does; any thread may."""
+    signal.raise_signal(signal.SIGINT)

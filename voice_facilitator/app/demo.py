@@ -19,6 +19,8 @@ from voice_facilitator.display.terminal import make_screen
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.process import Array, HearingProcess
 from voice_facilitator.hearing.voice_model import load_voice_model
+from voice_facilitator.interrupts import noted
+from voice_facilitator.outlet import Outlet
 from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
@@ -32,7 +34,12 @@ _CHIME_SECONDS = 2.0  # chime, breath and the start of the speaker
 
 
 def run(
-    settings: Settings, console: Console, *, silent: bool = False, sinks: Sequence[Sink] = ()
+    settings: Settings,
+    console: Console,
+    *,
+    silent: bool = False,
+    sinks: Sequence[Sink] = (),
+    outlets: Sequence[Outlet] = (),
 ) -> ExitCode:
     """Play the demo. `silent`: make no sound even if there is a speaker.
 
@@ -71,12 +78,14 @@ def run(
         [first_sound, report, watcher, *sinks],
         sentences=protocols.sentences_of(room.protocol, wording, ()),
         begin_after_seconds=0.0,
+        outlets=outlets,
     )
-    try:
-        code = live.run()
-    finally:
-        if loudspeaker is not None:
-            loudspeaker.stop()
+    with noted():
+        try:
+            code = live.run()
+        finally:
+            if loudspeaker is not None:
+                loudspeaker.stop()
     console.print(report.as_table())
     if code is not ExitCode.OK:
         return code

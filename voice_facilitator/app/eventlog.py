@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from voice_facilitator.hearing.speaker import Decision
 from voice_facilitator.session import events as ev
@@ -73,16 +73,16 @@ def is_cut_off(path: Path) -> bool:
 
 
 class EventLog:
-    """A sink that writes entries to a text stream as they come."""
+    """A sink that gives entries to `write` as they come, each a line."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, write: Callable[[str], object], *, ascii_only: bool = False) -> None:
+        """ascii_only: other letters are written as JSON's escapes, for a stream that cannot hold them."""
+        self._write, self._ascii_only = write, ascii_only
 
     def __call__(self, t: Seconds, item: ev.Input | ev.Effect) -> None:
         found = entry(t, item)
         if found is not None:
-            self._stream.write(json.dumps(found, ensure_ascii=False) + "\n")
-            self._stream.flush()
+            self._write(json.dumps(found, ensure_ascii=self._ascii_only) + "\n")
 
     def explain(self, t: Seconds, decision: Decision) -> None:
         """Write what a decision of the hearing rests on: numbers and a reason from a closed list."""
@@ -106,4 +106,4 @@ class EventLog:
             "reason": decision.reason.value,
             **{name: None if number is None else round(number, 3) for name, number in numbers.items()},
         }
-        self._stream.write(json.dumps(line) + "\n")
+        self._write(json.dumps(line) + "\n")

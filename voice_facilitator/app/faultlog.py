@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from voice_facilitator import __version__
+from voice_facilitator.outlet import Outlet
 from voice_facilitator.resources import state_folder
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
@@ -36,11 +37,15 @@ def log_path() -> Path:
 
 
 class FaultLog:
-    """A sink that writes one session's lines. A log that cannot be written never hurts the session."""
+    """A sink that writes one session's lines. A log that cannot be written never hurts the session.
+
+    `close` it at the end.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or log_path()
         self._written = 0
+        self._outlet = Outlet(self._append)
         kept = read(self._path)[-_MOST_LINES:]
         begin = _line(
             "session",
@@ -79,8 +84,15 @@ class FaultLog:
         if self._written >= _MOST_OF_ONE:
             return
         self._written += 1
-        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(entry) + "\n")
+        self._outlet.put(json.dumps(entry) + "\n")
+
+    def _append(self, line: str) -> None:
+        with self._path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(line)
+
+    def close(self) -> None:
+        """Write the rest; a disk that hangs is not waited for."""
+        self._outlet.close()
 
 
 def _line(kind: str, **values: Any) -> dict[str, Any]:

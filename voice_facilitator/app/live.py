@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from voice_facilitator.app.conductor import Conductor, Sink
@@ -19,7 +18,8 @@ from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.process import HearingProcess
-from voice_facilitator.interrupts import LEAVING, heeded, raising
+from voice_facilitator.interrupts import Noted, interrupt, noted
+from voice_facilitator.outlet import Outlet
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev
@@ -79,6 +79,7 @@ class LiveSession:
         resume_file: ResumeFile | None = None,
         resumed_at: Seconds | None = None,
         fault_log: FaultLog | None = None,
+        outlets: Sequence[Outlet] = (),
         keys: bool = True,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -90,6 +91,7 @@ class LiveSession:
         hears: false on a machine without a microphone, where there is nothing to fail or to come back.
         resume_file: is kept up to date, and gone when the session has ended or is stopped by a person.
         resumed_at: the session's own time now, of a session that goes on after a power cut.
+        outlets: what the sinks and the screen write through; what they lose is counted.
         """
         self._inbox: queue.Queue[ev.Input | _Key | Press] = queue.Queue(_INBOX)
         self.dropped_events = 0
@@ -99,6 +101,7 @@ class LiveSession:
         self._speaking = speaking_of(self.put)
         self._presses = Presses()
         self._faults = fault_log
+        self._outlets = outlets
         everywhere: list[Sink] = [self._presses, self._happened, *sinks, *([fault_log] if fault_log else [])]
         self._sinks = [self._guarded(sink) for sink in everywhere]
         self._conductor = Conductor(session, _Ears(self._hearing), self._speaking, self._sinks)
@@ -137,32 +140,35 @@ class LiveSession:
         return True
 
     def run(self) -> ExitCode:
-        """Run until the session has ended or is interrupted; the parts are stopped either way."""
-        code, keep = ExitCode.OK, True
-        harden()
-        with interrupts() as stop_listening, terminal_restored():
-            try:
-                self._start()
-                self._loop()
-                keep = False
-            except ShutDown:
-                code = ExitCode.INTERRUPTED
-            except KeyboardInterrupt:  # a person wants it to stop, and to be forgotten
-                code, keep = ExitCode.INTERRUPTED, False
-            finally:
-                stop_listening()  # who presses it twice must not stop the wiping
-                self._stop(keep_resume_file=keep)
-        return code
+        """Run until the session has ended or is interrupted; the parts are stopped either way.
 
-    def _start(self) -> None:
+        Interrupted by a person it is forgotten; where the computer or the terminal goes away under it, it can
+        go on afterwards.
+        """
+        keep = True
+        harden()
+        with noted() as told, terminal_restored():
+            try:
+                self._start(told)
+                self._loop(told)
+                keep = bool(told) and not self._session.ended and not told.by_a_person
+            finally:
+                self._stop(keep_resume_file=keep)
+        return ExitCode.OK if self._session.ended else ExitCode.INTERRUPTED
+
+    def _start(self, told: Noted) -> None:
+        if told:
+            return
         self._speaking.start(self._sentences, self._progress)
         if not self._resumes:  # then people wait already
-            self._prepared.wait(_PREPARE_SECONDS)
+            told.wait(self._prepared, _PREPARE_SECONDS)
+        if told:
+            return
         if self._hears:
             self._hearing.start()
         self._screen.start()
         if self._keys:
-            reader = KeyReader(self.key, interrupt_main)
+            reader = KeyReader(self.key, interrupt)
             reader.start()
         if self._resumes:
             self._conductor.take(ev.Restarted(self._hears), self._now())
@@ -186,13 +192,15 @@ class LiveSession:
             stack.callback(self._speaking.close)
             stack.callback(self._hearing.stop)
             stack.callback(self._screen.stop)
+            if self._faults is not None:
+                stack.callback(self._faults.close)
 
     def _tell_stopped(self, now: Seconds) -> None:
         for sink in self._sinks:
             sink(now, ev.Ended(now, "stopped"))
 
-    def _loop(self) -> None:
-        while not self._session.ended:
+    def _loop(self, told: Noted) -> None:
+        while not self._session.ended and not told:
             now = self._now()
             self._begin_by_itself(now)
             self._take_next(now)
@@ -230,6 +238,7 @@ class LiveSession:
             + self._speaking.dropped
             + self._hearing.dropped
             + self.write_failures
+            + sum(outlet.lost for outlet in self._outlets)
             + (resume_file.failures if resume_file else 0),
             missed_seconds=counters.dropped_samples / RATE,
         )
@@ -300,36 +309,3 @@ class LiveSession:
         self._wall_offset = offset
         if jumped and Action.PAUSE in self._session.view().allowed:
             self._conductor.take(Request(Action.PAUSE, "clock"), self._now())
-
-
-class ShutDown(BaseException):
-    """The computer or the terminal goes away under a session, which may want to go on afterwards."""
-
-
-def interrupt_main() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-@contextlib.contextmanager
-def interrupts() -> Iterator[Callable[[], None]]:
-    """SIGTERM and a closed terminal end a session as politely as Ctrl-C, but it can be resumed.
-
-    Gives what makes all of them mean nothing any more.
-    """
-
-    leaving, before = heeded(*LEAVING), {}
-    for number in leaving:
-        with contextlib.suppress(ValueError):  # only the main thread may; others go without
-            before[number] = signal.signal(number, raising(ShutDown))
-
-    def ignore() -> None:
-        for number in (signal.SIGINT, *leaving):
-            with contextlib.suppress(ValueError):
-                before.setdefault(number, signal.getsignal(number))
-                signal.signal(number, signal.SIG_IGN)
-
-    try:
-        yield ignore
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -37,8 +37,12 @@ def practise(
     setup: CommandSetup,
     source: AudioSource,
     tell: Callable[[Attempt], None],
+    over: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Listen to `source` until it is over, with every command allowed. Raises FacilitatorError."""
+    """Listen to `source` until it ends or `over` says so, with every command allowed.
+
+    Raises FacilitatorError.
+    """
     prefix = load_phrases(setup).prefix
     heard: list[tuple[Recognised, bool]] = []
     listener = load_listener(
@@ -50,6 +54,8 @@ def practise(
     hearing.allow(frozenset(Action))
     try:
         for block in source.blocks():
+            if over():
+                break
             for at, _ in hearing.steps(np.asarray(block, np.float32)):
                 for recognised, counts in heard:
                     tell(Attempt(at, recognised.text, recognised.score, counts, recognised.begins == prefix))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from voice_facilitator import protocols
-from voice_facilitator.app.live import interrupt_main
 from voice_facilitator.display.access import Access, Role
 from voice_facilitator.display.browser import open_in_browser
 from voice_facilitator.display.keys import KeyReader
@@ -18,6 +17,7 @@ from voice_facilitator.display.server import RoomServer
 from voice_facilitator.display.share import lan_address, qr_blocks
 from voice_facilitator.display.terminal import make_screen
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.interrupts import interrupt
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Keyboard:
     def leads_to(self, take: Callable[[str], None]) -> None:
         """From now on keys go to `take`, called in a thread of its own."""
         if self._take is None:
-            KeyReader(self._pressed, interrupt_main).start()
+            KeyReader(self._pressed, interrupt).start()
         self._take = take
 
     def _pressed(self, key: str) -> None:

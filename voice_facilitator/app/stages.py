@@ -22,6 +22,7 @@ from voice_facilitator.display.server import RoomServer
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_phrases
 from voice_facilitator.hearing.process import HearingProcess, Microphone
+from voice_facilitator.interrupts import noted
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Part
 from voice_facilitator.session.protocol import Protocol
@@ -94,20 +95,19 @@ class SetupStage:
         """A key of the terminal; any thread may."""
         self._put(name)
 
-    def run(self) -> Chosen:
-        """Returns what was chosen, as soon as somebody is ready."""
+    def run(self) -> Chosen | None:
+        """Returns what was chosen, as soon as somebody is ready; None when the program is to end."""
         self._server.on_choice = self._put
         try:
-            self._look()
-            self._listen()
-            while True:
-                self._show()
-                try:
-                    item = self._inbox.get(timeout=_METER_SECONDS)
-                except queue.Empty:
-                    continue
-                if self._take(item):
-                    return replace(self._chosen, protocol=self._with_minutes())
+            with noted() as told:
+                self._look()
+                self._listen()
+                while not told:
+                    self._show()
+                    with contextlib.suppress(queue.Empty):
+                        if self._take(self._inbox.get(timeout=_METER_SECONDS)):
+                            return replace(self._chosen, protocol=self._with_minutes())
+            return None
         finally:
             self._server.on_choice = lambda _choice: False
             self._server.show({"stage": "notice", "notice": "preparing"})
@@ -359,19 +359,20 @@ class SummaryStage:
             self._server.on_choice = self._put
             self._server.on_summary = lambda: self._summary
         begun = seen = self._clock()
-        while True:
-            now = self._clock()
-            seen = now if self._by_key or (self._server is not None and self._server.hosts) else seen
-            if now - seen > (_RELOAD_SECONDS if seen > begun else 0.0) or now - begun > _READING_SECONDS:
-                return
-            try:
-                item = self._inbox.get(timeout=_METER_SECONDS)
-            except queue.Empty:
-                continue
-            if item == _SUMMARY_KEY:
-                self._print_it()
-            elif isinstance(item, str) or item.do == "discard":
-                return
+        with noted() as told:
+            while not told:
+                now = self._clock()
+                seen = now if self._by_key or (self._server is not None and self._server.hosts) else seen
+                if now - seen > (_RELOAD_SECONDS if seen > begun else 0.0) or now - begun > _READING_SECONDS:
+                    return
+                try:
+                    item = self._inbox.get(timeout=_METER_SECONDS)
+                except queue.Empty:
+                    continue
+                if item == _SUMMARY_KEY:
+                    self._print_it()
+                elif isinstance(item, str) or item.do == "discard":
+                    return
 
 
 _SUMMARY_KEY = "s"

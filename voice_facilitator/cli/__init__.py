@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -14,7 +14,6 @@ from voice_facilitator import __version__
 from voice_facilitator.cli import catalogue, machine, sessions
 from voice_facilitator.cli.options import say_error
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.interrupts import LEAVING, comes_again, heeded, raising
 from voice_facilitator.resources import ONE_THREAD, find_runtime_folder
 
 
@@ -41,9 +40,9 @@ def main() -> None:
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     find_runtime_folder()
-    sys.unraisablehook = comes_again
-    for number in heeded("SIGINT", *LEAVING):
-        signal.signal(number, raising(KeyboardInterrupt))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # letters that the terminal lacks end no command
     try:
         app()
     except FacilitatorError as error:

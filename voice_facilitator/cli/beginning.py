@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voice_facilitator.cli.options import say
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.interrupts import LOOK_SECONDS, Noted
+
+if TYPE_CHECKING:
+    from voice_facilitator.app.room_display import Keyboard
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the functions that need them, so that
 # help, version and shell completion answer at once.
@@ -31,8 +36,13 @@ def choice(settings: Any, cut: Any, protocol: str | None, minutes: int | None, t
     return Chosen(name, format_, settings, timer_only)
 
 
-def interrupted(settings: Any, wanted: bool | None, audio: Path | None) -> Any:
-    """The session to go on with, or None; whoever is there is asked. audio: heard instead of a microphone."""
+def interrupted(
+    settings: Any, wanted: bool | None, audio: Path | None, keyboard: Keyboard, told: Noted
+) -> Any:
+    """The session to go on with, or None; whoever is there is asked. Raises KeyboardInterrupt.
+
+    audio: heard instead of a microphone.
+    """
     from voice_facilitator.app import resume
 
     hears = audio is not None or not resume.resume_path().exists() or has_microphone()
@@ -43,7 +53,7 @@ def interrupted(settings: Any, wanted: bool | None, audio: Path | None) -> Any:
         return None
     say(found.in_words(time.time()))
     if wanted is None and sys.stdin.isatty():
-        wanted = _yes("Go on with it? (y/n)")
+        wanted = _yes("Go on with it? (y/n)", keyboard, told)
     elif wanted is None:
         say("A new one begins; with --resume the other would have gone on.")
     if wanted and not found.is_over(time.time()):  # people may have thought about it for long
@@ -52,17 +62,17 @@ def interrupted(settings: Any, wanted: bool | None, audio: Path | None) -> Any:
     return None
 
 
-def _yes(question: str) -> bool:
-    """One key for an answer: y, space or enter; n."""
-    import readchar
-
+def _yes(question: str, keyboard: Keyboard, told: Noted) -> bool:
+    """Wait for one key: y, space or Enter is yes, n is no. Raises KeyboardInterrupt."""
+    pressed: queue.SimpleQueue[str] = queue.SimpleQueue()
+    keyboard.leads_to(pressed.put)
     say(question)
     while True:
-        key = readchar.readkey().lower()
-        if key in ("y", " ", "\r", "\n"):
-            return True
-        if key == "n":
-            return False
+        told.check()
+        with contextlib.suppress(queue.Empty):
+            key = pressed.get(timeout=LOOK_SECONDS).lower()
+            if key in ("y", " ", "\r", "\n", "n"):
+                return key != "n"
 
 
 def named_are_there(microphone: str | None, speaker: str | None) -> None:

@@ -23,6 +23,7 @@ from voice_facilitator.cli.options import (
     settings_with,
 )
 from voice_facilitator.errors import ExitCode
+from voice_facilitator.interrupts import noted
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
 # help, version and shell completion answer at once.
@@ -136,10 +137,10 @@ def try_commands(
             table.add_row(phrases.shown(command), command.does)
         STDERR.print(table)
     source = FileSource(audio) if audio else MicrophoneSource(settings.hearing.microphone)
-    try:
-        practise(settings.hearing, setup, source, tell)
-    except KeyboardInterrupt:
-        say("No sound and no words were kept.")
+    with noted() as told:
+        practise(settings.hearing, setup, source, tell, over=lambda: bool(told))
+        if told:
+            say("No sound and no words were kept.")
     return ExitCode.OK
 
 

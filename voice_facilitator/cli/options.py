@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.outlet import Outlet, straight_to
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
 # help, version and shell completion answer at once.
@@ -57,7 +58,8 @@ EventsOption = Annotated[
 
 def say(text: str, *, style: str | None = None) -> None:
     """Tell people something, on stderr; long lines are left to the terminal."""
-    STDERR.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        STDERR.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def say_error(error: FacilitatorError) -> None:
@@ -67,8 +69,12 @@ def say_error(error: FacilitatorError) -> None:
         say(error.hint)
 
 
+def is_unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().startswith("utf")
+
+
 def print_json(data: Any) -> None:
-    print(json.dumps(data, ensure_ascii=False, indent=2))
+    print(json.dumps(data, ensure_ascii=not is_unicode(sys.stdout), indent=2))
 
 
 def settings_with(file: Path | None, *, microphone: str | None = None, speaker: str | None = None) -> Any:
@@ -85,43 +91,90 @@ def settings_with(file: Path | None, *, microphone: str | None = None, speaker: 
 
 
 @contextlib.contextmanager
-def event_log(path: Path | None, *, goes_on: bool = False) -> Iterator[list[Any]]:
+def event_log(
+    path: Path | None, *, goes_on: bool = False, outlets: list[Outlet] | None = None
+) -> Iterator[list[Any]]:
     """The sinks that write the event log: none, one to a file, or one to stdout.
 
-    goes_on: what the interrupted session has logged stays.
+    goes_on: what the interrupted session has logged stays. outlets: for a session, which must not wait for
+    a reader or a disk; the one through which the log is written is added. Without, nothing is ever dropped.
     """
-    from voice_facilitator.app.eventlog import EventLog, is_cut_off, is_other_file
+    from voice_facilitator.app.eventlog import EventLog
 
     if path is None:
         yield []
-    elif str(path) == "-":
-        yield [EventLog(sys.stdout)]
-    else:
+        return
+    with _stdout() if str(path) == "-" else _log_file(path, goes_on) as (write, ascii_only):
+        if outlets is None:
+            yield [EventLog(write, ascii_only=ascii_only)]
+            return
+        outlet = Outlet(write)
+        outlets.append(outlet)
         try:
-            if is_other_file(path):
-                raise FacilitatorError(
-                    "events-file",
-                    f"{path} is there already, and it is no event log.",
-                    "Name another file, so that nothing is overwritten.",
-                    exit_code=ExitCode.BAD_FILE,
-                )
-            stream = path.open("a" if goes_on else "w", encoding="utf-8", newline="\n")
-        except OSError as error:
+            yield [EventLog(outlet.put, ascii_only=ascii_only)]
+        finally:
+            if not outlet.close():
+                say(f"The event log {path} is not complete: it could not be written in time.")
+
+
+_Writing = tuple[Callable[[str], object], bool]  # and whether it takes ASCII only
+
+
+@contextlib.contextmanager
+def _stdout() -> Iterator[_Writing]:
+    yield straight_to(sys.stdout), not is_unicode(sys.stdout)
+
+
+@contextlib.contextmanager
+def _log_file(path: Path, goes_on: bool) -> Iterator[_Writing]:
+    from voice_facilitator.app.eventlog import is_cut_off, is_other_file
+
+    if path.is_fifo():
+        yield _to_fifo(path), False
+        return
+    try:
+        if is_other_file(path):
             raise FacilitatorError(
                 "events-file",
-                f"The event log cannot be written to {path}: {error.strerror}.",
-                "Name another file.",
+                f"{path} is there already, and it is no event log.",
+                "Name another file, so that nothing is overwritten.",
                 exit_code=ExitCode.BAD_FILE,
-            ) from error
+            )
+        stream = path.open("a" if goes_on else "w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise FacilitatorError(
+            "events-file",
+            f"The event log cannot be written to {path}: {error.strerror}.",
+            "Name another file.",
+            exit_code=ExitCode.BAD_FILE,
+        ) from error
+
+    def write(line: str) -> None:
+        stream.write(line)
+        stream.flush()
+
+    try:
+        if goes_on and is_cut_off(path):
+            stream.write("\n")
+        yield write, False
+    finally:
         try:
-            if goes_on and is_cut_off(path):
-                stream.write("\n")
-            yield [EventLog(stream)]
-        finally:
-            try:
-                stream.close()
-            except OSError as error:
-                say(f"The event log {path} is not complete: {error.strerror}.")
+            stream.close()
+        except OSError as error:
+            say(f"The event log {path} is not complete: {error.strerror}.")
+
+
+def _to_fifo(path: Path) -> Callable[[str], None]:
+    """Waits for a reader with the first line, and not before."""
+    opened: list[TextIO] = []
+
+    def write(line: str) -> None:
+        if not opened:
+            opened.append(path.open("w", encoding="utf-8", newline="\n"))
+        opened[0].write(line)
+        opened[0].flush()
+
+    return write
 
 
 def progress_bar() -> Progress:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +27,11 @@ from voice_facilitator.cli.options import (
     settings_with,
 )
 from voice_facilitator.errors import ExitCode
+from voice_facilitator.interrupts import noted
+from voice_facilitator.outlet import Outlet, patient_stderr
+
+if TYPE_CHECKING:
+    from voice_facilitator.app.room_display import Keyboard
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
 # help, version and shell completion answer at once.
@@ -85,36 +89,33 @@ def run(
     events: EventsOption = None,
 ) -> int:
     """Hold a live session."""
-    from voice_facilitator.app.live import ShutDown
     from voice_facilitator.app.resume import single_session
-    from voice_facilitator.app.room_display import DisplayOptions
+    from voice_facilitator.app.room_display import DisplayOptions, Keyboard
     from voice_facilitator.display.access import Role
     from voice_facilitator.display.browser import there_is_a_desktop
+    from voice_facilitator.display.keys import terminal_restored
 
     settings = settings_with(settings_file, microphone=microphone, speaker=speaker)
     shared = Role.CONTROL if share_control else Role.VIEW if share else None
     options = DisplayOptions(display, browser and there_is_a_desktop(), port, shared)
     page_is_opened = display and (options.browser or not browser or shared is not None)
-    try:
-        with single_session():
-            cut = interrupted(settings, resume, audio)
-            chosen = choice(settings, cut, protocol, minutes, timer_only)
-            if cut is None:
-                named_are_there(microphone, speaker)
-            if cut is None and begin_after is None and not sys.stdin.isatty() and not page_is_opened:
-                raise typer.BadParameter(
-                    "there is no keyboard here to begin with: give --begin-after SECONDS."
-                )
-            # Where a page is what people have before them, they set up there.
-            by_page = options.browser or shared is not None or not sys.stdin.isatty()
-            by_itself = cut is not None or begin_after is not None or audio is not None
-            sets_up = by_page and not by_itself if setup is None else setup and cut is None
-            if setup is None and display and browser and not by_page and not by_itself:
-                say("There is no desktop here, so the set-up page is left out; --setup serves it.")
-            return _hold(chosen, cut, _Wishes(audio, begin_after, sets_up and display), options, events)
-    except ShutDown:  # before the session began, or when it was over
-        say("Stopped.")
-        return ExitCode.INTERRUPTED
+    with noted() as told, patient_stderr() as outlet, terminal_restored(), single_session():
+        keyboard = Keyboard()
+        cut = interrupted(settings, resume, audio, keyboard, told)
+        chosen = choice(settings, cut, protocol, minutes, timer_only)
+        if cut is None:
+            named_are_there(microphone, speaker)
+        if cut is None and begin_after is None and not sys.stdin.isatty() and not page_is_opened:
+            raise typer.BadParameter("there is no keyboard here to begin with: give --begin-after SECONDS.")
+        # Where a page is what people have before them, they set up there.
+        by_page = options.browser or shared is not None or not sys.stdin.isatty()
+        by_itself = cut is not None or begin_after is not None or audio is not None
+        sets_up = by_page and not by_itself if setup is None else setup and cut is None
+        if setup is None and display and browser and not by_page and not by_itself:
+            say("There is no desktop here, so the set-up page is left out; --setup serves it.")
+        told.check()
+        wishes = _Wishes(audio, begin_after, sets_up and display)
+        return _hold(chosen, cut, wishes, options, events, keyboard, [outlet])
 
 
 @dataclass(frozen=True)
@@ -126,38 +127,48 @@ class _Wishes:
     sets_up: bool
 
 
-def _hold(chosen: Any, cut: Any, wishes: _Wishes, options: Any, events: Path | None) -> int:
+def _hold(
+    chosen: Any,
+    cut: Any,
+    wishes: _Wishes,
+    options: Any,
+    events: Path | None,
+    keyboard: Keyboard,
+    outlets: list[Outlet],
+) -> int:
     """A new session, or (`cut`) the rest of an interrupted one."""
-    from voice_facilitator.app.live import ShutDown, interrupts
-    from voice_facilitator.app.room_display import Keyboard, room_display
+    from voice_facilitator.app.room_display import room_display
     from voice_facilitator.app.stages import SetupStage
-    from voice_facilitator.display.keys import terminal_restored
 
     if not cut and not wishes.sets_up:
         all_there(chosen, wishes.audio)
     with (
-        event_log(events, goes_on=bool(cut)) as sinks,
-        interrupts(),
-        terminal_restored(),
+        event_log(events, goes_on=bool(cut), outlets=outlets) as sinks,
         room_display(options, chosen.protocol.language, say) as server,
     ):
-        keyboard = Keyboard()
         if wishes.sets_up and server is not None:
             stage = SetupStage(server, chosen, say)
             keyboard.leads_to(stage.key)
             say("Set up on the room page, or press the space bar to go on without.")
-            try:
-                chosen = stage.run()
-            except (KeyboardInterrupt, ShutDown):
+            chosen = stage.run()
+            if chosen is None:
                 return ExitCode.INTERRUPTED
-        return _run(chosen, cut, wishes, server, keyboard, sinks)
+        return _run(chosen, cut, wishes, server, keyboard, sinks, outlets)
 
 
-def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sinks: list[Any]) -> int:
+def _run(
+    chosen: Any,
+    cut: Any,
+    wishes: _Wishes,
+    server: Any,
+    keyboard: Keyboard,
+    sinks: list[Any],
+    outlets: list[Outlet],
+) -> int:
     """Everything is chosen: the session itself and its summary."""
     from voice_facilitator import protocols as protocol_files
     from voice_facilitator.app.faultlog import FaultLog
-    from voice_facilitator.app.live import LiveSession, ShutDown
+    from voice_facilitator.app.live import LiveSession
     from voice_facilitator.app.report import Report
     from voice_facilitator.app.resume import ResumeFile
     from voice_facilitator.app.room_display import screens_of
@@ -201,6 +212,7 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
             keys=False,
             resume_file=ResumeFile(chosen.protocol_name, minutes=other_length),
             fault_log=FaultLog(),
+            outlets=outlets,
             resumed_at=cut.session_time(time.time()) if cut else None,
         )
         keyboard.leads_to(live.key)
@@ -217,8 +229,7 @@ def _run(chosen: Any, cut: Any, wishes: _Wishes, server: Any, keyboard: Any, sin
             server, report.as_dict(), lambda: STDERR.print(report.as_table()), by_key=by_key
         )
         keyboard.leads_to(summary.key)
-        with contextlib.suppress(KeyboardInterrupt, ShutDown):
-            summary.run()
+        summary.run()
     elif report.began:
         STDERR.print(report.as_table())
     say("No sound, no voices and no words were kept.")
@@ -234,8 +245,11 @@ def demo(
     """Watch a whole session in two minutes, played by synthetic voices."""
     from voice_facilitator.app import demo as demo_session
 
-    with event_log(events) as sinks:
-        return demo_session.run(settings_with(settings_file), STDERR, silent=silent, sinks=sinks)
+    with patient_stderr() as outlet:
+        outlets = [outlet]
+        with event_log(events, outlets=outlets) as sinks:
+            settings = settings_with(settings_file)
+            return demo_session.run(settings, STDERR, silent=silent, sinks=sinks, outlets=outlets)
 
 
 @app.command()
@@ -271,14 +285,19 @@ def replay(
     commands = load_listener(setup, settings.hearing.speech_hold_seconds) if setup else None
     source = FileSource(audio)
     report = Report(format_)
-    with event_log(events) as sinks, progress_bar() as progress:
+    with noted() as told, event_log(events) as sinks, progress_bar() as progress:
         hearing = Hearing(settings.hearing, voices, commands)
         session = new_session(settings, format_, moves_by_itself=not scripts.names_phases(timed))
         why = [log.explain for log in sinks] if explain else []
         run_ = Replay(session, hearing, timed, [report, *sinks], explain=why)
         task = progress.add_task(f"Replaying {audio.name}", total=source.seconds)
+
+        def on_progress(seconds: float) -> None:
+            told.check()
+            progress.update(task, completed=seconds)
+
         try:
-            run_.run(source, lambda seconds: progress.update(task, completed=seconds))
+            run_.run(source, on_progress)
         finally:
             source.close()
     STDERR.print(report.as_table())

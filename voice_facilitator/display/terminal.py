@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from rich import box
 from rich.align import Align
 from rich.columns import Columns
@@ -15,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from voice_facilitator.display import frame
-from voice_facilitator.display.keys import SHOWN_KEYS
+from voice_facilitator.display.keys import SHOWN_KEYS, can_redraw
 from voice_facilitator.display.screens import Screen
 from voice_facilitator.session import View
 from voice_facilitator.session.events import Action, Enrolment, Floor
@@ -35,7 +33,7 @@ def make_screen(
     console: Console, phrases: Phrases, contacts: tuple[str, ...] = (), *, address: str = ""
 ) -> Screen:
     """The full view for a terminal, single lines for anything else. `address`: of the room page."""
-    if console.is_terminal:
+    if console.is_terminal and can_redraw():
         return TerminalScreen(console, phrases, contacts, address)
     return LineScreen(console, phrases)
 
@@ -53,6 +51,9 @@ class TerminalScreen:
         self._live.start()
 
     def update(self, view: View, level_dbfs: float | None) -> None:
+        outlet = getattr(self._live.console.file, "outlet", None)
+        if outlet is not None and not outlet.idle:
+            return  # the terminal stands still: the newest state is drawn when it goes on
         drawn = render(view, level_dbfs, self._phrases, self._contacts, self._address)
         self._live.update(drawn, refresh=True)
 
@@ -105,7 +106,7 @@ class LineScreen:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
-        sys.stdout.flush()
+        pass
 
 
 def clock(seconds: float) -> str:

@@ -25,7 +25,6 @@ from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.hearing.commands import Recognised
 from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.interrupts import held_back
 from voice_facilitator.phrases import Phrases
 
 # Each group names files of which one is enough; without them vosk fails, some of them fatally.
@@ -96,9 +95,8 @@ class VoskEncoder:
         self.name = name
         vosk = _load_vosk()
         try:
-            with held_back():
-                self._model = vosk.Model(model_path=str(recogniser))
-                self._speaker_model = vosk.SpkModel(str(speaker_model))
+            self._model = vosk.Model(model_path=str(recogniser))
+            self._speaker_model = vosk.SpkModel(str(speaker_model))
         except Exception as error:  # vosk raises bare Exception
             what = f"{speaker_model.name} or {recogniser.name}"
             raise _damaged(f"Vosk cannot load {what}.", "vosk-spk vosk-small-en-us") from error
@@ -157,8 +155,7 @@ class VoskEngine:
         self.name = name
         vosk = _load_vosk()
         try:
-            with held_back():
-                self._model = vosk.Model(model_path=str(folder))
+            self._model = vosk.Model(model_path=str(folder))
             vosk.KaldiRecognizer(self._model, RATE, f'["{_FILLER}"]')  # finds what the model alone does not
         except Exception as error:  # vosk raises bare Exception
             raise _damaged(f"Vosk cannot load {folder.name}.", name) from error
