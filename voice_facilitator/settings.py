@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from voice_facilitator import checked_toml
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped, user_settings_file
 from voice_facilitator.session.events import Action
+from voice_facilitator.spoken_words import spoken
+from voice_facilitator.visible import in_one_line
 
 _CODE = "settings"
 
@@ -20,7 +23,7 @@ class Section(BaseModel):
 
 class SessionSettings(Section):
     protocol: str
-    support_contacts: list[str] = Field(max_length=8)
+    support_contacts: list[Annotated[str, AfterValidator(in_one_line)]] = Field(max_length=8)
     gap_seconds: float = Field(ge=0.5, le=10)
     held_silence_seconds: float = Field(ge=2, le=120)
     undo_seconds: float = Field(ge=3, le=60)
@@ -53,7 +56,8 @@ class HearingSettings(Section):
 class CommandSettings(Section):
     engine: str  # a recogniser's name, a folder, "pocketsphinx" or "none"; empty: the best one here
     language: str  # empty is the protocol's
-    prefix: str = Field(pattern=r"^[a-zäöüß']*$", max_length=30)  # empty is the language's own
+    # empty is the language's own
+    prefix: Annotated[str, Field(max_length=30), AfterValidator(lambda text: text and spoken(text))]
     without_prefix: list[Action] = Field(max_length=16)
     margin: float = Field(ge=-10, le=10)
     pause_before_seconds: float = Field(ge=0.3, le=3)

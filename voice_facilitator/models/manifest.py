@@ -92,7 +92,7 @@ class ModelEntry(BaseModel):
 class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: list[ModelEntry]
+    model: list[ModelEntry] = Field(max_length=200)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
