@@ -1,4 +1,4 @@
-"""Which form of a word goes with a number ("1 minute", "2 minutes"), by language, as the Unicode CLDR has it."""
+"""Which form of a word goes with a number ("1 minute", "2 minutes") in a language, by the Unicode CLDR."""
 
 from __future__ import annotations
 

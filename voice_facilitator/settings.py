@@ -15,6 +15,7 @@ from voice_facilitator.spoken_words import spoken
 from voice_facilitator.visible import in_one_line
 
 _CODE = "settings"
+_Name = Annotated[str, AfterValidator(in_one_line)]  # as the displays show it
 
 
 class Section(BaseModel):
@@ -23,7 +24,7 @@ class Section(BaseModel):
 
 class SessionSettings(Section):
     protocol: str
-    support_contacts: list[Annotated[str, AfterValidator(in_one_line)]] = Field(max_length=8)
+    support_contacts: list[_Name] = Field(max_length=8)
     gap_seconds: float = Field(ge=0.5, le=10)
     held_silence_seconds: float = Field(ge=2, le=120)
     undo_seconds: float = Field(ge=3, le=60)
@@ -44,7 +45,7 @@ class ReminderSettings(Section):
 
 
 class HearingSettings(Section):
-    microphone: str  # part of the device's name; empty is the system's default
+    microphone: _Name  # part of the device's name; empty is the system's default
     silent_microphone_seconds: float = Field(ge=0, le=600)
     voice_model: str  # name in the models' manifest; empty is the default one
     hop_seconds: float = Field(ge=0.2, le=0.4)  # to the nearest 0.2 s
@@ -66,8 +67,8 @@ class CommandSettings(Section):
 
 
 class SpeakingSettings(Section):
-    speaker: str  # part of the device's name; empty is the system's default
-    voice: str  # part of the voice's name or id; empty is the engine's default for the language
+    speaker: _Name  # part of the device's name; empty is the system's default
+    voice: _Name  # part of the voice's name or id; empty is the engine's default for the language
     language: str
     words_per_minute: int = Field(ge=80, le=300)
     volume: float = Field(ge=0.05, le=1)

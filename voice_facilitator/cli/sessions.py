@@ -28,6 +28,7 @@ from voice_facilitator.cli.options import (
     settings_with,
 )
 from voice_facilitator.errors import ExitCode
+from voice_facilitator.visible import visible
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
 # help, version and shell completion answer at once.
@@ -276,7 +277,7 @@ def replay(
         session = new_session(settings, format_, moves_by_itself=not scripts.names_phases(timed))
         why = [log.explain for log in sinks] if explain else []
         run_ = Replay(session, hearing, timed, [report, *sinks], explain=why)
-        task = progress.add_task(f"Replaying {audio.name}", total=source.seconds)
+        task = progress.add_task(f"Replaying {visible(audio.name)}", total=source.seconds or None)
         try:
             run_.run(source, lambda seconds: progress.update(task, completed=seconds))
         finally:
