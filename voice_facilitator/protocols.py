@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,9 @@ from voice_facilitator.session.schedule import fit
 from voice_facilitator.visible import in_one_line
 
 _CODE = "protocol"
+_LONGEST_STRETCH = 250  # characters between two pauses; our own have 80
+_SIGNS_A_SECOND = 14  # of a calm voice
+_PAUSES = re.compile(r"[.,;:!?\u2026\u2013\u2014\u3001\u3002\uff0c\uff1b]")
 _LONGEST_FACTOR = 2.0  # more than twice its minutes is another format
 
 
@@ -244,6 +248,28 @@ def minutes_of(protocol: Protocol) -> tuple[int, int]:
     """The fewest and the most minutes in which this format makes sense."""
     least = sum(phase.least_seconds for phase in protocol.phases) / 60
     return math.ceil(least), max(math.ceil(least), math.floor(protocol.seconds * _LONGEST_FACTOR / 60))
+
+
+def hard_to_follow(protocol: Protocol) -> list[str]:
+    """What is no mistake, but hard to listen to: sentences without a pause, announcements without an end."""
+    notes = []
+    spoken = [(phase.name, phase.announcement, phase.seconds) for phase in protocol.phases]
+    spoken += [("goodbye", protocol.goodbye, protocol.phases[-1].seconds)]
+    spoken += [
+        (phase.name, cue.text, cue.seconds_left)
+        for phase in protocol.phases
+        for cue in phase.cues
+        if cue.kind is CueKind.VOICE
+    ]
+    for name, text, seconds in spoken:
+        stretch = max(map(len, _PAUSES.split(text)))
+        if stretch > _LONGEST_STRETCH:
+            notes.append(
+                f"{name}: {stretch} characters are said without a pause. Put commas and full stops in."
+            )
+        if (length := len(text) / _SIGNS_A_SECOND) > seconds:
+            notes.append(f"{name}: saying it takes about {length:.0f} s, of {seconds:.0f} s. Shorten it.")
+    return notes
 
 
 # ---------------------------------------------------------------- wording

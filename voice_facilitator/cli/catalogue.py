@@ -96,6 +96,8 @@ def protocols_check(
             code = error.exit_code
         else:
             say_result(f"{file}: good, {len(found.phases)} phases, {found.seconds / 60:g} minutes")
+            for note in reader.hard_to_follow(found):
+                say(f"Note: {note}")
     return code
 
 
