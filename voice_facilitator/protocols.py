@@ -264,9 +264,7 @@ def hard_to_follow(protocol: Protocol) -> list[str]:
     for name, text, seconds in spoken:
         stretch = max(map(len, _PAUSES.split(text)))
         if stretch > _LONGEST_STRETCH:
-            notes.append(
-                f"{name}: {stretch} characters are said without a pause. Put commas and full stops in."
-            )
+            notes.append(f"{name}: {stretch} characters are said without a pause. Put full stops in.")
         if (length := len(text) / _SIGNS_A_SECOND) > seconds:
             notes.append(f"{name}: saying it takes about {length:.0f} s, of {seconds:.0f} s. Shorten it.")
     return notes

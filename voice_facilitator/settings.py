@@ -18,6 +18,12 @@ _CODE = "settings"
 _Name = Annotated[str, AfterValidator(in_one_line)]  # as the displays show it
 
 
+def _prefix(text: str) -> str:
+    if " " in text:
+        raise ValueError("use one word")
+    return text and spoken(text)
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -58,7 +64,7 @@ class CommandSettings(Section):
     engine: str  # a recogniser's name, a folder, "pocketsphinx" or "none"; empty: the best one here
     language: str  # empty is the protocol's
     # empty is the language's own
-    prefix: Annotated[str, Field(max_length=30), AfterValidator(lambda text: text and spoken(text))]
+    prefix: Annotated[str, Field(max_length=30), AfterValidator(_prefix)]
     without_prefix: list[Action] = Field(max_length=16)
     margin: float = Field(ge=-10, le=10)
     pause_before_seconds: float = Field(ge=0.3, le=3)

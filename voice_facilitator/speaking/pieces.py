@@ -19,7 +19,7 @@ _TELEPHONE = re.compile(
 
 
 def pieces(text: str) -> list[str]:
-    """The text in pieces: whole where it is short, else parted between sentences, at commas, between words."""
+    """The text in pieces: whole where it is short, else parted at sentences, commas or blanks."""
     found = [text.strip()]
     for parting in (_SENTENCE_END, _PAUSE, _BLANK):
         found = [part for piece in found for part in _parted(piece, parting)]

@@ -54,9 +54,8 @@ class Renderer:
     def prepare(self, texts: list[str]) -> None:
         """Renders these in the background, the first first. Call once."""
         with self._change:
-            self._prepared = list(dict.fromkeys(piece for text in texts for piece in pieces(text)))[
-                :MAX_KNOWN
-            ]
+            every_piece = (piece for text in texts for piece in pieces(text))
+            self._prepared = list(dict.fromkeys(every_piece))[:MAX_KNOWN]
             self._waiting.extend(self._prepared)
         threading.Thread(target=self._work_ahead, name="render-ahead", daemon=True).start()
 
