@@ -29,8 +29,8 @@ Found = tuple[Location, str, Hint]  # where a mistake is, what it is, and a hint
 
 # Nobody writes so much by hand: the largest file of ours has 16 kB. It keeps all that is done with a file
 # under a second, on a small computer too.
-_MAX_FILE_BYTES = 200_000
-_MOST_DOTS = 100  # in a line; what tomllib does with the parts of a key grows with their square
+_MAX_FILE_BYTES = 100_000
+_MOST_DOTS = 64  # in a line; what tomllib does with the parts of a key grows with their square
 _MOST_SHOWN = 10  # mistakes; then a count
 _LONGEST_MESSAGE, _LONGEST_HINT, _LONGEST_VALUE = 400, 800, 60  # characters
 
