@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.plays import wording
 from tests.plenty import tries
-from voice_facilitator import protocols
+from voice_facilitator import checked_toml, protocols
 from voice_facilitator.checked_toml import FileMistakes, did_you_mean
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped
@@ -134,7 +134,7 @@ def test_another_length_is_taken_from_the_discussion_and_never_from_the_last_wor
 
 def test_every_sentence_the_session_needs_is_there() -> None:
     needed = {f"{state}.{part.value}" for state in ("lost", "back") for part in ev.Part}
-    needed |= {"minutes.none", "minutes.one", "minutes.many", "contacts", "refused", "ask-end", "undone"}
+    needed |= {"minutes.none", "minutes.one", "minutes.other", "contacts", "refused", "ask-end", "undone"}
     needed |= {"paused", "resumed", "time-left", "time-changed", "reminders-stopped", "timer-only"}
     needed |= {"reminder.screen", "reminder.voice", "enrolment.poor", "enrolment.ambiguous"}
     assert needed <= set(wording().sentences)
@@ -151,7 +151,10 @@ def test_what_is_rendered_beforehand_holds_no_open_gap() -> None:
 # ------------------------------------------------------------ mistakes
 
 
-def test_all_mistakes_at_once_with_line_and_did_you_mean(tmp_path: Path) -> None:
+def test_all_mistakes_at_once_with_line_and_did_you_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked_toml, "_MOST_SHOWN", 12)
     found = mistakes(
         tmp_path,
         """title = "x"

@@ -6,10 +6,13 @@ and "did you mean".
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,14 +20,37 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.visible import shortened, visible
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[int | str, ...]
-Found = tuple[Location, str, str]  # where a mistake is, what it is, and a hint
+Hint = str | Callable[[], str]  # a function where it takes work: it is called for the mistakes that are shown
+Found = tuple[Location, str, Hint]  # where a mistake is, what it is, and a hint
 
-_MAX_FILE_BYTES = 1_000_000  # a settings file larger than this is another file by mistake
-_TABLE = re.compile(r"^\s*\[(\[)?\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"""^\s*("[^"]*"|'[^']*'|[\w.-]+)\s*=""")
+# Nobody writes so much by hand: the largest file of ours has 16 kB. It keeps all that is done with a file
+# under a second, on a small computer too.
+_MAX_FILE_BYTES = 100_000
+_MOST_DOTS = 64  # in a line; what tomllib does with the parts of a key grows with their square
+_MOST_SHOWN = 10  # mistakes; then a count
+_LONGEST_MESSAGE, _LONGEST_HINT, _LONGEST_VALUE = 400, 800, 60  # characters
+
+_NAME = r"""(?:"(?:[^"\\]|\\.)*+"|'[^']*+'|[A-Za-z0-9_-]++)"""
+_DOTTED = rf"{_NAME}(?:[ \t]*+\.[ \t]*+{_NAME})*+"
+_TABLE = re.compile(rf"[ \t]*+\[(\[)?[ \t]*+({_DOTTED})[ \t]*+\]\]?[ \t]*+(?:#.*)?$")
+_KEY = re.compile(rf"[ \t]*+({_DOTTED})[ \t]*+=")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+# What can hold a quotation mark or a line break, in a text that is good TOML.
+_STRING_OR_COMMENT = re.compile(
+    r'''
+    """(?:[^"\\]|\\.|"(?!""))*+"""  # over several lines
+    | '{3}(?:[^']|'(?!''))*+'{3}
+    | "(?:[^"\\\n]|\\.)*+"
+    | '[^'\n]*+'
+    | \#[^\n]*+
+    ''',
+    re.DOTALL | re.VERBOSE,
+)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +59,53 @@ class Mistake:
 
     line: int | None
     message: str
-    hint: str = ""
+    hint: Hint = ""
 
 
 class FileMistakes(FacilitatorError):  # noqa: N818  # it is about a file, and there may be many
-    """A file with mistakes; carries all of them."""
+    """A file with mistakes; carries the first of them, and how many there are."""
 
-    def __init__(self, code: str, file: str, mistakes: list[Mistake]) -> None:
-        mistakes = sorted(mistakes, key=lambda mistake: mistake.line or 0)
+    def __init__(self, code: str, file: str, mistakes: list[Mistake], count: int = 0) -> None:
+        first = sorted(mistakes, key=lambda mistake: mistake.line or 0)[:_MOST_SHOWN]
+        self.file = visible(file)
+        self.count = count or len(mistakes)
+        self.mistakes = [_ready_to_show(mistake) for mistake in first]
         lines = [
-            f"{file}{f', line {m.line}' if m.line else ''}: {m.message}{f' {m.hint}' if m.hint else ''}"
-            for m in mistakes
+            f"{self.file}{f', line {m.line}' if m.line else ''}: {m.message}{f' {m.hint}' if m.hint else ''}"
+            for m in self.mistakes
         ]
-        count = "one mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        super().__init__(code, "\n".join(lines), f"Mend {count} and try again.", exit_code=ExitCode.BAD_FILE)
-        self.file = file
-        self.mistakes = mistakes
+        if more := self.count - len(lines):
+            lines.append(f"{self.file}: and {more} more.")
+        mend = "one mistake" if self.count == 1 else f"{self.count} mistakes"
+        super().__init__(code, "\n".join(lines), f"Mend {mend} and try again.", exit_code=ExitCode.BAD_FILE)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (FileMistakes, (self.code, self.file, self.mistakes))
+        return (FileMistakes, (self.code, self.file, self.mistakes, self.count))
 
     def as_dict(self) -> dict[str, Any]:
         plain = [{"line": m.line, "message": m.message, "hint": m.hint} for m in self.mistakes]
-        return {**super().as_dict(), "file": self.file, "mistakes": plain}
+        return {**super().as_dict(), "file": self.file, "count": self.count, "mistakes": plain}
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
+def _ready_to_show(mistake: Mistake) -> Mistake:
+    hint = mistake.hint() if callable(mistake.hint) else mistake.hint
+    message = shortened(visible(mistake.message), _LONGEST_MESSAGE)
+    return Mistake(mistake.line, message, shortened(visible(hint), _LONGEST_HINT))
+
+
+def did_you_mean(word: object, known: list[str]) -> str:
     """`Did you mean "story"?`, or the known words, or nothing."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    text = shortened(word, _LONGEST_VALUE) if isinstance(word, str) else ""
+    close = difflib.get_close_matches(text, known, n=1, cutoff=0.6)
     if close:
         return f'Did you mean "{close[0]}"?'
     return f"Known here: {', '.join(sorted(known))}." if 0 < len(known) <= 24 else ""
 
 
 def read_text(path: Path, code: str) -> str:
-    """The text of a settings-like file.
+    """The text of a settings-like file, its lines ended by "\\n", without a byte order mark.
 
-    Raises FacilitatorError: missing, unreadable, far too large, or not UTF-8.
+    Raises FacilitatorError: missing, no ordinary file, unreadable, far too large, or not UTF-8.
     """
 
     def wrong(message: str, hint: str) -> FacilitatorError:
@@ -78,15 +114,39 @@ def read_text(path: Path, code: str) -> str:
     try:
         if path.is_dir():
             raise wrong(f"{path} is a folder.", "Name a file in it.")
-        if path.is_file() and path.stat().st_size > _MAX_FILE_BYTES:
-            raise wrong(f"{path} is far too large for such a file.", "Is this the right file?")
-        return path.read_text(encoding="utf-8")
+        if path.exists() and not path.is_file():  # a pipe or a device may never end, or never begin
+            raise wrong(f"{path} is not an ordinary file.", "Save the text in a file, and name that.")
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise wrong(f"{path} is a link to a file that is not there.", "Mend the link.") from error
         raise wrong(f"There is no file {path}.", "Check the name and the folder.") from error
-    except (UnicodeDecodeError, ValueError) as error:
-        raise wrong(f"{path} is not a text file in UTF-8.", "Save it as UTF-8 text.") from error
+    except ValueError as error:  # a zero byte, or what is no letter in the encoding of file names
+        raise wrong(f"There can be no file {path}.", "Check the name and the folder.") from error
     except OSError as error:
         raise wrong(f"{path} cannot be read: {error.strerror}.", "Check the permissions.") from error
+    if len(data) > _MAX_FILE_BYTES:
+        raise wrong(
+            f"{path} is far too large for such a file (over {_MAX_FILE_BYTES // 1000} kB).",
+            "Is this the right file?",
+        )
+    if data.startswith(_UTF_16):
+        raise wrong(
+            f"{path} is not a text file in UTF-8, but in UTF-16.",
+            "Save it as UTF-8: the editor asks for the encoding under Save as.",
+        )
+    if b"\0" in data:
+        raise wrong(f"{path} is not a text file in UTF-8: it has zero bytes.", "Save it as UTF-8 text.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise wrong(
+            f"{path} is not a text file in UTF-8 (line {line}).",
+            "Save it as UTF-8: the editor asks for the encoding under Save as.",
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def load(path: Path, model: type[Model], code: str) -> Model:
@@ -124,19 +184,31 @@ def mistakes_in(data: Any, model: type[BaseModel]) -> list[Found]:
 
 
 def parse_toml(text: str, code: str, file: str) -> dict[str, Any]:
+    """The data in `text`. Raises FileMistakes with the one place where it stops being TOML."""
+
+    def wrong(line: int | None, reason: str) -> FileMistakes:
+        return FileMistakes(code, file, [Mistake(line, f"this is not valid TOML: {reason}.")])
+
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > _MOST_DOTS and not line.lstrip().startswith("#"):
+            raise wrong(number, "the line has far too many dots")
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         match = re.search(r"line (\d+)", str(error))
         at_end = text.count("\n") + 1 if "end of document" in str(error) else None
-        line = int(match.group(1)) if match else at_end
-        reason = re.sub(r" \(at .*\)$", "", str(error)) or "too deeply nested"
-        mistake = Mistake(line, f"this is not valid TOML: {reason[:1].lower()}{reason[1:]}.")
-        raise FileMistakes(code, file, [mistake]) from error
+        reason = re.sub(r" \(at .*\)$", "", str(error))
+        raise wrong(int(match[1]) if match else at_end, f"{reason[:1].lower()}{reason[1:]}") from error
+    except RecursionError as error:
+        raise wrong(None, "it is nested too deeply") from error
+    except ValueError as error:  # Python reads no whole number of more than 4,300 digits
+        match = re.search(r"\d(?:_?\d){4000}", text)
+        where = text.count("\n", 0, match.start()) + 1 if match else None
+        raise wrong(where, "a number has far too many digits") from error
 
 
 def line_numbers(text: str) -> dict[Location, int]:
-    """The line of each table and key, by its place in the parsed data.
+    """The line of each table and key, by its place in the data. `text` is good TOML.
 
     Reads one key a line, as people write such files; a key inside an inline table gets the line of
     the table.
@@ -144,26 +216,38 @@ def line_numbers(text: str) -> dict[Location, int]:
     lines: dict[Location, int] = {}
     counts: dict[Location, int] = {}
     table: Location = ()
-    closing: str | None = None  # inside a multi-line string
-    for number, raw in enumerate(text.splitlines(), start=1):
-        if closing is not None:
-            closing = None if closing in raw else closing
-            continue
+    for number, raw in enumerate(_STRING_OR_COMMENT.sub(_without_lines, text).split("\n"), start=1):
         if match := _TABLE.match(raw):
-            table = _table_location(match.group(2), bool(match.group(1)), counts)
+            table = _table_location(_parts(match[2]), bool(match[1]), counts)
+            lines.setdefault(table[:1], number)
             lines.setdefault(table, number)
         elif match := _KEY.match(raw):
-            keys = tuple(part.strip("\"' ") for part in match.group(1).split("."))
-            lines.setdefault(table + keys, number)
-            for quotes in ('"""', "'''"):
-                if raw.count(quotes) == 1:
-                    closing = quotes
+            key = _parts(match[1])
+            lines.setdefault(table + key[:1], number)
+            lines.setdefault(table + key, number)
     return lines
 
 
-def _table_location(name: str, is_array: bool, counts: dict[Location, int]) -> Location:
+def _without_lines(match: re.Match[str]) -> str:
+    """What stands in a string of several lines is no key, whatever it looks like."""
+    breaks = match[0].count("\n")
+    return '""' + "\n" * breaks if breaks else match[0]
+
+
+def _parts(key: str) -> Location:
+    """The parts of a key as it is written: `a."b.c"` as a and b.c."""
+    if _BARE.fullmatch(key):
+        return (key,)
+    place: list[str] = []
+    inner: Any = tomllib.loads(f"{key} = 0")
+    while isinstance(inner, dict):
+        ((part, inner),) = inner.items()
+        place.append(part)
+    return tuple(place)
+
+
+def _table_location(parts: Location, is_array: bool, counts: dict[Location, int]) -> Location:
     place: Location = ()
-    parts = [part.strip("\"' ") for part in name.split(".")]
     for index, part in enumerate(parts):
         place = (*place, part)
         if index == len(parts) - 1 and is_array:
@@ -208,17 +292,32 @@ _PLAIN = {  # by pydantic's name of the mistake; what is missing here keeps pyda
     "model_type": "must be a table with settings of its own",
     "dict_type": "must be a table with settings of its own",
 }
-_LONGEST_SHOWN = 60
+
+
+def brief(value: Any) -> str:
+    """What stands in the file in place of something else, as far as it can be shown in a line."""
+    match value:
+        case str():
+            text = shortened(value, _LONGEST_VALUE)
+        case bool():
+            text = str(value).lower()
+        case int() if value.bit_length() > 4 * _LONGEST_VALUE:  # Python writes no very large ones out
+            text = "a number with far too many digits"
+        case list():
+            text = "a list"
+        case dict():
+            text = "a table"
+        case _:
+            text = str(value)
+    return text
 
 
 def _shown(value: Any) -> str:
     """The value as it stands in the file, where that helps."""
-    if isinstance(value, bool):
-        return f" (it is {str(value).lower()})"
-    if not isinstance(value, str | int | float):
+    if isinstance(value, str) and not (len(value) < _LONGEST_VALUE and value.isprintable()):
         return ""
-    text = f'"{value}"' if isinstance(value, str) else f"{value}"
-    return f" (it is {text})" if len(text) <= _LONGEST_SHOWN and text.isprintable() else ""
+    quote = '"' if isinstance(value, str) else ""
+    return f" (it is {quote}{brief(value)}{quote})" if isinstance(value, str | int | float) else ""
 
 
 def _mistake(detail: ErrorDetails, model: type[BaseModel]) -> Found:
@@ -228,13 +327,18 @@ def _mistake(detail: ErrorDetails, model: type[BaseModel]) -> Found:
     match detail["type"]:
         case "extra_forbidden":
             word = str(location[-1])
-            hint = _belongs_under(model, location) or did_you_mean(word, _known_keys(model, location[:-1]))
-            return location, f'"{word}" is not known here.', hint
+
+            def known() -> str:
+                return _belongs_under(model, location) or did_you_mean(
+                    word, _known_keys(model, location[:-1])
+                )
+
+            return location, f'"{brief(word)}" is not known here.', known
         case "missing":
             return location, f'"{location[-1]}" is missing.', ""
         case "enum" | "literal_error":
             allowed = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-            return location, f'{name} cannot be "{value}".', did_you_mean(str(value), allowed)
+            return location, f'{name} cannot be "{brief(value)}".', partial(did_you_mean, value, allowed)
         case _:
             shown = _shown(value)
             if plain := _PLAIN.get(detail["type"]):

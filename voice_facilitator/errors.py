@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+from voice_facilitator.visible import visible
+
 
 class ExitCode(IntEnum):
     """Exit codes of the program, documented in the README."""
@@ -25,16 +27,17 @@ class ExitCode(IntEnum):
 class FacilitatorError(Exception):
     """Something the user can act on.
 
-    `code` is a short stable word (`audio-empty`) that scripts may rely on.
+    `code` is a short stable word (`audio-empty`) that scripts may rely on. What comes from files, devices or
+    the command line is shown as text, whatever it is.
     """
 
     def __init__(
         self, code: str, message: str, hint: str = "", *, exit_code: ExitCode = ExitCode.FAILED
     ) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
-        self.hint = hint
+        self.message = visible(message, layout=True)
+        self.hint = visible(hint, layout=True)
+        super().__init__(self.message)
         self.exit_code = exit_code
 
     def __reduce__(self) -> tuple[Any, ...]:  # crosses process borders

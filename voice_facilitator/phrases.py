@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -13,9 +12,10 @@ from voice_facilitator.checked_toml import FileMistakes, Mistake
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import VOICE, Action, Request, Seconds
+from voice_facilitator.spoken_words import spoken
+from voice_facilitator.visible import in_one_line
 
 _CODE = "commands"
-_WORDS = re.compile(r"[a-zäöüßéèêàçñ']+( [a-zäöüßéèêàçñ']+)*", re.IGNORECASE)
 _TIMED = (Action.MORE_TIME, Action.LESS_TIME)
 
 
@@ -102,20 +102,14 @@ class Phrases:
         return f"{self.prefix.capitalize()}, {command.written[0]}"
 
 
-def _words(text: str) -> str:
-    if not _WORDS.fullmatch(text):
-        raise ValueError("use words with single spaces between them, numbers written out")
-    return text
-
-
-_Text = Annotated[str, Field(max_length=60), AfterValidator(_words)]
+_Text = Annotated[str, Field(max_length=60), AfterValidator(spoken)]
 
 
 class _CommandFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     action: Action
-    does: str = Field(min_length=1, max_length=80)
+    does: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(in_one_line)]
     phrases: list[_Text] = Field(min_length=1, max_length=20)
     bare: list[_Text] = Field(default=[], max_length=20)  # further ones, without the prefix
     seconds: float | None = Field(default=None, gt=0, le=3600, allow_inf_nan=False)
@@ -135,10 +129,10 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     language: str = Field(pattern=r"^[a-z]{2,3}$")
-    title: str
+    title: Annotated[str, AfterValidator(in_one_line)]
     prefix: _Text
     headings: Headings | None = None
-    command: list[_CommandFile] = Field(min_length=1)
+    command: list[_CommandFile] = Field(min_length=1, max_length=100)
 
 
 def languages() -> list[str]:

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from voice_facilitator.checked_toml import Found
+from voice_facilitator.checked_toml import Found, brief
 from voice_facilitator.session.events import Floor
 from voice_facilitator.session.protocol import CueKind, Elasticity
+from voice_facilitator.visible import in_one_line, visible
 
+MOST_PHASES = 60
 _GAPS = ("minutes", "contacts", "listening", "opt_out", "stop")  # what a sentence may leave open with {...}
 
 
@@ -39,13 +41,18 @@ def _simple_name(text: str) -> str:
     return text
 
 
+def _said(text: str) -> str:
+    return visible(text, layout=True)
+
+
 def _language(text: str) -> str:
     if not re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]{2,8})*", text):
         raise ValueError("use a language code in small letters, such as en-gb")
     return text
 
 
-Sentence = Annotated[str, Field(max_length=1200), AfterValidator(gaps_known)]
+Sentence = Annotated[str, Field(max_length=1200), AfterValidator(gaps_known), AfterValidator(_said)]
+Language = Annotated[str, AfterValidator(_language)]
 PhaseName = Annotated[str, AfterValidator(_simple_name)]
 Minutes = Annotated[float, Field(gt=0, le=240, allow_inf_nan=False)]
 
@@ -62,11 +69,11 @@ class CueFile(StrictTable):
 
 class PhaseFile(StrictTable):
     name: PhaseName
-    title: Annotated[str, Field(min_length=1, max_length=60)]
+    title: Annotated[str, Field(min_length=1, max_length=60), AfterValidator(in_one_line)]
     minutes: Minutes
     floor: Floor = Field(strict=False)
     announcement: Sentence
-    hint: str = Field(default="", max_length=120)
+    hint: Annotated[str, Field(max_length=120), AfterValidator(in_one_line)] = ""
     cue: list[CueFile] = Field(default_factory=list, max_length=20)
     grace_seconds: float = Field(default=30, ge=0, le=300, allow_inf_nan=False)
     elasticity: Elasticity = Field(default=Elasticity.ELASTIC, strict=False)
@@ -79,17 +86,19 @@ class PhaseFile(StrictTable):
 
 
 class ProtocolFile(StrictTable):
-    title: Annotated[str, Field(min_length=1, max_length=80)]
-    description: str = Field(default="", max_length=300)
-    language: Annotated[str, AfterValidator(_language)]
+    title: Annotated[str, Field(min_length=1, max_length=80), AfterValidator(in_one_line)]
+    description: Annotated[str, Field(max_length=300), AfterValidator(in_one_line)] = ""
+    language: Language
     goodbye: Sentence
     closing_seconds: float = Field(default=12, ge=0, le=60, allow_inf_nan=False)
-    phase: list[PhaseFile] = Field(min_length=1, max_length=60)
+    phase: list[PhaseFile] = Field(min_length=1, max_length=MOST_PHASES)
 
 
 def contradictions(data: dict[str, Any]) -> list[Found]:
     """What does not fit together, as far as it can be told from data that may have other mistakes too."""
     phases = data.get("phase")
+    if isinstance(phases, list) and len(phases) > MOST_PHASES:
+        return []  # which is told already
     found: list[Found] = []
     names: list[object] = []
     learnt = False
@@ -97,35 +106,38 @@ def contradictions(data: dict[str, Any]) -> list[Found]:
         if not isinstance(phase, dict):
             continue
         place, name = ("phase", index), phase.get("name")
+        shown = brief(name)
         if name in names:
-            found.append(
-                ((*place, "name"), f'there are two phases called "{name}".', "Each needs a name of its own.")
-            )
+            message = f'there are two phases called "{brief(name)}".'
+            found.append(((*place, "name"), message, "Each needs a name of its own."))
         names.append(name)
         cues = phase.get("cue")
         for number, cue in enumerate(cues if isinstance(cues, list) else []):
             left = _number(cue.get("seconds_left")) if isinstance(cue, dict) else 0.0
             if left >= _number(phase.get("minutes"), math.inf) * 60:
-                message = f"{name} is not longer than this cue's {left:g} seconds."
+                message = f"{shown} is not longer than this cue's {left:g} seconds."
                 found.append(
                     ((*place, "cue", number, "seconds_left"), message, "Give fewer seconds or more minutes.")
                 )
         learnt = learnt or phase.get("enrols_presenter") is True
         if phase.get("reminders") is True and phase.get("floor") != Floor.GROUP:
-            message = f"{name} has reminders, but everybody may speak there."
+            message = f"{shown} has reminders, but everybody may speak there."
             found.append(((*place, "reminders"), message, 'Reminders need floor = "group".'))
         if phase.get("reminders") is True and not learnt:
-            message = f"{name} has reminders, but the presenter's voice is not learnt before it."
+            message = f"{shown} has reminders, but the presenter's voice is not learnt before it."
             found.append(((*place, "reminders"), message, "Set enrols_presenter = true in the story."))
     last = phases[-1] if isinstance(phases, list) and phases else None
     closing = _number(data.get("closing_seconds"))
     if isinstance(last, dict) and closing > 0 and closing >= _number(last.get("minutes"), math.inf) * 60:
-        message = (
-            f"closing_seconds must be shorter than the last phase, {last.get('name')} (it is {closing:g})."
-        )
+        name = brief(last.get("name", ""))
+        message = f"closing_seconds must be shorter than the last phase, {name} (it is {closing:g})."
         found.append((("closing_seconds",), message, ""))
     return found
 
 
 def _number(value: object, otherwise: float = 0.0) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        number = math.inf
+    return number if math.isfinite(number) else otherwise

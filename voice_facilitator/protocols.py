@@ -9,19 +9,34 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from voice_facilitator import checked_toml
-from voice_facilitator.checked_toml import Location, Mistake, did_you_mean
+from voice_facilitator.checked_toml import Hint, Location, Mistake, brief, did_you_mean
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.protocol_file import PhaseFile, ProtocolFile, StrictTable, contradictions, gaps_known
+from voice_facilitator.plurals import forms_of, rule_of
+from voice_facilitator.protocol_file import (
+    Language,
+    PhaseFile,
+    ProtocolFile,
+    StrictTable,
+    contradictions,
+    gaps_known,
+)
 from voice_facilitator.resources import shipped
 from voice_facilitator.session.protocol import Cue, CueKind, Phase, Protocol, Wording
 from voice_facilitator.session.schedule import fit
+from voice_facilitator.visible import in_one_line
 
 _CODE = "protocol"
+_LONGEST_STRETCH = 250  # characters between two pauses; our own have 80
+_SIGNS_A_SECOND = 14  # of a calm voice
+_PAUSES = re.compile(r"[.,;:!?\u2026\u2013\u2014\u3001\u3002\uff0c\uff1b]")
 _LONGEST_FACTOR = 2.0  # more than twice its minutes is another format
 
 
@@ -82,7 +97,7 @@ def _build_on(data: dict[str, Any], path: Path, text: str, above: tuple[str, ...
     lines = checked_toml.line_numbers(text)
     mistakes: list[Mistake] = []
 
-    def wrong(place: tuple[int | str, ...], message: str, hint: str = "") -> None:
+    def wrong(place: tuple[int | str, ...], message: str, hint: Hint = "") -> None:
         mistakes.append(Mistake(lines.get(place), message, hint))
 
     base = data.pop("based_on")
@@ -93,7 +108,8 @@ def _build_on(data: dict[str, Any], path: Path, text: str, above: tuple[str, ...
         or base in above
         or shipped("config", "protocols", f"{base}.toml").resolve() == path.resolve()
     ):
-        wrong(("based_on",), f'there is no protocol "{base}" to build on.', did_you_mean(str(base), names()))
+        message = f'there is no protocol "{brief(base)}" to build on.'
+        wrong(("based_on",), message, did_you_mean(base, names()))
         raise checked_toml.FileMistakes(_CODE, str(path), mistakes)
     base_path = shipped("config", "protocols", f"{base}.toml")
     base_text = checked_toml.read_text(base_path, _CODE)
@@ -110,10 +126,15 @@ def _build_on(data: dict[str, Any], path: Path, text: str, above: tuple[str, ...
         raise checked_toml.FileMistakes(_CODE, str(path), mistakes)
     for name in omit:
         if name not in phase_names:
-            wrong(("omit",), f'{base} has no phase "{name}".', did_you_mean(str(name), phase_names))
+            meant = functools.partial(did_you_mean, name, phase_names)
+            wrong(("omit",), f'{base} has no phase "{brief(name)}".', meant)
     mistakes += _change(phases, change, base, lines)
     mistakes += [
-        Mistake(lines.get((key,)), f'"{key}" is not known here.', did_you_mean(key, list(_known_top())))
+        Mistake(
+            lines.get((key,)),
+            f'"{brief(key)}" is not known here.',
+            functools.partial(did_you_mean, key, list(_known_top())),
+        )
         for key in data
         if key not in _known_top()
     ]
@@ -132,8 +153,8 @@ def _change(
     for name, values in change.items():
         line = lines.get(("change", name))
         if name not in by_name:
-            hint = did_you_mean(name, list(by_name))
-            mistakes.append(Mistake(line, f'{base} has no phase "{name}".', hint))
+            hint = functools.partial(did_you_mean, name, list(by_name))
+            mistakes.append(Mistake(line, f'{base} has no phase "{brief(name)}".', hint))
         if not isinstance(values, dict):
             message = f"change.{name} must be a table with settings of its own."
             mistakes.append(Mistake(line, message))
@@ -229,17 +250,43 @@ def minutes_of(protocol: Protocol) -> tuple[int, int]:
     return math.ceil(least), max(math.ceil(least), math.floor(protocol.seconds * _LONGEST_FACTOR / 60))
 
 
+def hard_to_follow(protocol: Protocol) -> list[str]:
+    """What is no mistake, but hard to listen to: sentences without a pause, announcements without an end."""
+    notes = []
+    spoken = [(phase.name, phase.announcement, phase.seconds) for phase in protocol.phases]
+    spoken += [("goodbye", protocol.goodbye, protocol.phases[-1].seconds)]
+    spoken += [
+        (phase.name, cue.text, cue.seconds_left)
+        for phase in protocol.phases
+        for cue in phase.cues
+        if cue.kind is CueKind.VOICE
+    ]
+    for name, text, seconds in spoken:
+        stretch = max(map(len, _PAUSES.split(text)))
+        if stretch > _LONGEST_STRETCH:
+            notes.append(f"{name}: {stretch} characters are said without a pause. Put full stops in.")
+        if (length := len(text) / _SIGNS_A_SECOND) > seconds:
+            notes.append(f"{name}: saying it takes about {length:.0f} s, of {seconds:.0f} s. Shorten it.")
+    return notes
+
+
 # ---------------------------------------------------------------- wording
 
 
+_Texts = dict[str, Annotated[str, AfterValidator(in_one_line)]]
+
+
 class _WordingFile(StrictTable):
-    language: str
-    sentences: dict[str, str]
-    display: dict[str, str]
+    language: Language
+    sentences: _Texts
+    display: _Texts
 
 
+# What is said of a number, in each table: one key for each form that the language has.
+_COUNTED = {"sentences": "minutes", "display": "calm"}
+_FORMS = ("zero", "one", "two", "few", "many", "other")
 _WORDING_GAPS: dict[str, tuple[str, ...]] = {
-    "minutes.many": ("count",),
+    **{f"minutes.{form}": ("count",) for form in _FORMS},
     "resumed": ("left",),
     "time-left": ("phase", "session"),
     "time-changed": ("left",),
@@ -256,7 +303,7 @@ _WORDING_GAPS: dict[str, tuple[str, ...]] = {
 _PHRASE_GAPS: dict[str, tuple[str, ...]] = {
     "in-all": ("time",),
     "minutes.short": ("count",),
-    "calm.many": ("count",),
+    **{f"calm.{form}": ("count",) for form in _FORMS},
     "stop.voice": ("stop",),
     "setup.no-model": ("models",),
     "setup.commands": ("say", "engine", "heard", "hours", "false"),
@@ -272,12 +319,16 @@ _REFERENCE = "en-gb"  # every other language has the sentences this one has
 def load_wording(language: str) -> Wording:
     """The common sentences in `language`. Raises FacilitatorError or FileMistakes."""
     file = _wording_file(language)
-    return Wording(file.language, file.sentences)
+    return Wording(file.language, file.sentences, plural=rule_of(file.language))
 
 
 def load_phrases(language: str) -> dict[str, str]:
-    """What the displays show in `language`, by key. Raises FacilitatorError or FileMistakes."""
-    return _wording_file(language).display
+    """What the displays show in `language`, by key; under "language" its code, which says how it counts.
+
+    Raises FacilitatorError or FileMistakes.
+    """
+    file = _wording_file(language)
+    return {**file.display, "language": file.language}
 
 
 def _wording_file(language: str) -> _WordingFile:
@@ -305,6 +356,7 @@ def _wording_file(language: str) -> _WordingFile:
                 mistakes.append(Mistake(lines.get((table, key)), f"{key}: {error}."))
     if language != _REFERENCE:
         mistakes += _lacking(file, _wording_file(_REFERENCE))
+    mistakes += _wrong_forms(file, lines)
     if mistakes:
         raise checked_toml.FileMistakes("wording", str(path), mistakes)
     return file
@@ -319,8 +371,29 @@ def _lacking(file: _WordingFile, reference: _WordingFile) -> list[Mistake]:
             ("display", file.display, reference.display),
         )
         for key, english in whole.items()
-        if key not in own
+        if key not in own and key.rpartition(".")[::2] not in _counted_keys(table)
     ]
+
+
+def _counted_keys(table: str) -> list[tuple[str, str]]:
+    return [(_COUNTED[table], form) for form in _FORMS]
+
+
+def _wrong_forms(file: _WordingFile, lines: dict[Location, int]) -> list[Mistake]:
+    """What is said of a number needs every form that the language has, and no number in the wrong place."""
+    needed = forms_of(file.language)
+    mistakes = []
+    for table, texts in (("sentences", file.sentences), ("display", file.display)):
+        for form, numbers in needed.items():
+            key = f"{_COUNTED[table]}.{form}"
+            examples = ", ".join(map(str, numbers))
+            if key not in texts:
+                hint = f'The language "{file.language}" has it for {examples} ...'
+                mistakes.append(Mistake(None, f'[{table}] lacks "{key}".', hint))
+            elif len(numbers) > 1 and "{count}" not in texts[key]:
+                message = f"{key}: it stands for {examples} ..., so it needs {{count}}."
+                mistakes.append(Mistake(lines.get((table, key)), message))
+    return mistakes
 
 
 def sentences_of(

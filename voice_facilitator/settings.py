@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from voice_facilitator import checked_toml
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped, user_settings_file
 from voice_facilitator.session.events import Action
+from voice_facilitator.spoken_words import spoken
+from voice_facilitator.visible import in_one_line
 
 _CODE = "settings"
+_Name = Annotated[str, AfterValidator(in_one_line)]  # as the displays show it
+
+
+def _prefix(text: str) -> str:
+    if " " in text:
+        raise ValueError("use one word")
+    return text and spoken(text)
 
 
 class Section(BaseModel):
@@ -20,7 +30,7 @@ class Section(BaseModel):
 
 class SessionSettings(Section):
     protocol: str
-    support_contacts: list[str] = Field(max_length=8)
+    support_contacts: list[_Name] = Field(max_length=8)
     gap_seconds: float = Field(ge=0.5, le=10)
     held_silence_seconds: float = Field(ge=2, le=120)
     undo_seconds: float = Field(ge=3, le=60)
@@ -41,7 +51,7 @@ class ReminderSettings(Section):
 
 
 class HearingSettings(Section):
-    microphone: str  # part of the device's name; empty is the system's default
+    microphone: _Name  # part of the device's name; empty is the system's default
     silent_microphone_seconds: float = Field(ge=0, le=600)
     voice_model: str  # name in the models' manifest; empty is the default one
     hop_seconds: float = Field(ge=0.2, le=0.4)  # to the nearest 0.2 s
@@ -53,7 +63,8 @@ class HearingSettings(Section):
 class CommandSettings(Section):
     engine: str  # a recogniser's name, a folder, "pocketsphinx" or "none"; empty: the best one here
     language: str  # empty is the protocol's
-    prefix: str = Field(pattern=r"^[a-zäöüß']*$", max_length=30)  # empty is the language's own
+    # empty is the language's own
+    prefix: Annotated[str, Field(max_length=30), AfterValidator(_prefix)]
     without_prefix: list[Action] = Field(max_length=16)
     margin: float = Field(ge=-10, le=10)
     pause_before_seconds: float = Field(ge=0.3, le=3)
@@ -62,8 +73,8 @@ class CommandSettings(Section):
 
 
 class SpeakingSettings(Section):
-    speaker: str  # part of the device's name; empty is the system's default
-    voice: str  # part of the voice's name or id; empty is the engine's default for the language
+    speaker: _Name  # part of the device's name; empty is the system's default
+    voice: _Name  # part of the voice's name or id; empty is the engine's default for the language
     language: str
     words_per_minute: int = Field(ge=80, le=300)
     volume: float = Field(ge=0.05, le=1)

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.visible import visible
 
 Direction = Literal["input", "output"]
 Samples = npt.NDArray[np.int16]
@@ -77,7 +78,7 @@ def devices() -> list[Device]:
             channels = int(entry[f"max_{direction}_channels"])
             if channels > 0:
                 device = Device(
-                    name=entry["name"],
+                    name=visible(entry["name"]),
                     direction=direction,
                     rate=round(entry["default_samplerate"]),
                     channels=channels,
@@ -92,11 +93,13 @@ def devices() -> list[Device]:
 def find(name_part: str, direction: Direction) -> Device:
     """The device whose name is, or else contains, `name_part`; case does not matter, empty is the default.
 
+    Names are compared as they are shown.
+
     Raises FacilitatorError `no-portaudio`, `no-microphone` or `no-speaker`.
     """
     code, kind = ("no-microphone", "microphone") if direction == "input" else ("no-speaker", "speaker")
     known = sorted((d for d in devices() if d.direction == direction), key=_preference)
-    wanted = name_part.strip().casefold()
+    wanted = visible(name_part.strip()).casefold()
     if not known and direction == "input" and _sound_cards_closed_to_us():
         raise _microphone_not_permitted("The microphones of this computer are")
     if not known:
@@ -332,7 +335,16 @@ def _portaudio() -> Any:
         if type(error).__name__ == "PortAudioError":
             raise _sound_system_broken(error) from error
         raise
+    if sys.platform != "win32":  # where sounddevice tries other encodings itself
+        sounddevice._ffi_string = lambda text: _AnyEncoding(sounddevice._ffi.string(text))
     return sounddevice
+
+
+class _AnyEncoding(bytes):
+    """A text of the sound system's: one device whose name is not UTF-8 would take all of them away."""
+
+    def decode(self, encoding: str = "utf-8", errors: str = "surrogateescape") -> str:
+        return super().decode(encoding, errors)
 
 
 def _sound_system_broken(error: Exception) -> FacilitatorError:

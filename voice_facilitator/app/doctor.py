@@ -24,6 +24,7 @@ from voice_facilitator.speaking import listing
 from voice_facilitator.speaking.engine import engine_for
 
 _SILENCE_DBFS = -100.0  # below what any microphone gives of a quiet room
+_LONGEST_CONTACT = 150  # characters, three lines on the wall
 _TIMER_ONLY_HINT = "Without one: voice-facilitator run --timer-only"
 
 
@@ -68,7 +69,9 @@ def examine(settings_file: Path | None = None, protocol: str | None = None) -> I
         yield _bad("protocol", error)
     else:
         yield Finding("protocol", Health.GOOD, loaded.title)
+        yield from (Finding("protocol", Health.NOTE, note) for note in protocols.hard_to_follow(loaded))
         language = loaded.language
+    yield from _contacts(chosen)
     yield from _microphone(chosen)
     yield _speaker(chosen)
     yield _speech(chosen, language)
@@ -86,6 +89,13 @@ def report(findings: list[Finding]) -> str:
     lines += [json.dumps(entry) for entry in faultlog.read()] or ["empty"]
     lines += ["", "Before you send it: is a microphone or speaker named after its owner?"]
     return "\n".join(lines).replace(str(Path.home()), "~")
+
+
+def _contacts(chosen: Settings) -> Iterator[Finding]:
+    longest = max(map(len, chosen.session.support_contacts), default=0)
+    if longest > _LONGEST_CONTACT:
+        text = f"one has {longest} characters: nobody can note it down from the wall"
+        yield Finding("contacts", Health.NOTE, text, "A name and a number are enough.")
 
 
 def _last_session_of(log: list[dict[str, Any]]) -> Finding | None:

@@ -32,7 +32,11 @@ _FIELDS: dict[type[ev.Input | ev.Effect], tuple[str, Callable[[Any], dict[str, A
     ev.PlanChanged: ("plan", lambda e: {"ends_at": round(e.ends_at, 1)}),
     ev.Degraded: (
         "degraded",
-        lambda e: {"part": e.part.value, "lost": e.lost} | ({"reason": e.reason.value} if e.reason else {}),
+        lambda e: {
+            "part": e.part.value,
+            "lost": e.lost,
+            "reason": None if e.reason is None else e.reason.value,
+        },
     ),
     ev.Forget: ("forgotten", lambda _: {}),
     ev.Ended: ("ended", lambda e: {"reason": e.reason}),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from voice_facilitator import checked_toml
-from voice_facilitator.checked_toml import Mistake, did_you_mean
+from voice_facilitator.checked_toml import Hint, Mistake, brief, did_you_mean
 from voice_facilitator.session.events import Action, Request, Seconds
 from voice_facilitator.session.protocol import Protocol
 
@@ -39,7 +40,7 @@ def parse(text: str, protocol: Protocol, file: str) -> list[Timed]:
             continue
         try:
             entries.append(_entry(json.loads(line), protocol))
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # Python reads no whole number of more than 4,300 digits
             mistakes.append(
                 Mistake(number, "this is not one JSON object.", 'Write {"t": 12.5, "do": "next"}.')
             )
@@ -56,7 +57,7 @@ def names_phases(script: list[Timed] | None) -> bool:
 
 
 class _Wrong(Exception):  # noqa: N818  # never leaves this module
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: Hint = "") -> None:
         super().__init__(message)
         self.message, self.hint = message, hint
 
@@ -66,14 +67,14 @@ def _entry(data: Any, protocol: Protocol) -> Timed:
         raise _Wrong("this is not one JSON object.", 'Write {"t": 12.5, "do": "next"}.')
     for key in data:
         if key not in _KEYS:
-            raise _Wrong(f'"{key}" is not known here.', did_you_mean(key, sorted(_KEYS)))
+            raise _Wrong(f'"{brief(key)}" is not known here.', partial(did_you_mean, key, sorted(_KEYS)))
     t = _number(data.get("t"), '"t" must be a time in seconds, 0 or more.')
     if t < 0:
         raise _Wrong('"t" must be a time in seconds, 0 or more.')
     actions = [action.value for action in Action]
     do = data.get("do")
     if do not in actions:
-        raise _Wrong(f'"do" cannot be {json.dumps(do)}.', did_you_mean(str(do), actions))
+        raise _Wrong(f'"do" cannot be "{brief(do)}".', partial(did_you_mean, do, actions))
     seconds = None
     if data.get("seconds") is not None:
         seconds = _number(data["seconds"], '"seconds" must be a positive number.')
@@ -83,8 +84,8 @@ def _entry(data: Any, protocol: Protocol) -> Timed:
     if do == Action.PHASE.value:
         phases = [phase.name for phase in protocol.phases]
         if name not in phases:
-            known = did_you_mean(str(name), phases)
-            raise _Wrong(f"{protocol.name} has no phase {json.dumps(name)}.", known)
+            known = partial(did_you_mean, name, phases)
+            raise _Wrong(f'{protocol.name} has no phase "{brief(name)}".', known)
     elif name is not None:
         raise _Wrong('"name" belongs to "phase" only.')
     return Timed(t, Request(Action(do), "script", seconds, name))

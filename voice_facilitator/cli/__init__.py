@@ -51,7 +51,7 @@ def main() -> None:
 
 def _fail(error: FacilitatorError) -> NoReturn:
     if "--json" in sys.argv:
-        print(json.dumps({"error": error.as_dict()}, ensure_ascii=False))
+        print(json.dumps({"error": error.as_dict()}))
     say_error(error)
     sys.exit(error.exit_code)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from voice_facilitator.cli.options import (
     STDERR,
@@ -18,6 +19,7 @@ from voice_facilitator.cli.options import (
     protocol_names,
     say,
     say_error,
+    say_result,
 )
 from voice_facilitator.errors import ExitCode, FacilitatorError
 
@@ -93,7 +95,9 @@ def protocols_check(
             say_error(error)
             code = error.exit_code
         else:
-            print(f"{file}: good, {len(found.phases)} phases, {found.seconds / 60:g} minutes")
+            say_result(f"{file}: good, {len(found.phases)} phases, {found.seconds / 60:g} minutes")
+            for note in reader.hard_to_follow(found):
+                say(f"Note: {note}")
     return code
 
 
@@ -123,7 +127,7 @@ def models_list(as_json: JsonOption = False) -> int:
     for row in rows:
         needed = "yes" if row["needed"] else "no"
         size = str(row["megabytes"] or "?")
-        about = f"{row['what']}\n[dim]{row['licence']}, {row['source']}"
+        about = Text.assemble(f"{row['what']}\n", (f"{row['licence']}, {row['source']}", "dim"))
         table.add_row(str(row["name"]), about, str(row["state"]), size, needed)
     STDOUT.print(table)
     return ExitCode.OK
@@ -154,7 +158,7 @@ def models_fetch(
             continue
         say(f"{entry.name}: {entry.what} ({entry.licence}, {entry.source})")
         with Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TimeRemainingColumn(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,7 @@ from voice_facilitator.cli.options import (
     SettingsOption,
     print_json,
     say,
+    say_result,
     settings_with,
 )
 from voice_facilitator.errors import ExitCode
@@ -171,12 +171,11 @@ def doctor(
     for finding in looks:
         findings.append(finding)
         if not as_json and not report:
-            print(f"{marks[finding.health]}  {finding.what}: {finding.text}")
+            say_result(f"{marks[finding.health]}  {finding.what}: {finding.text}")
             if finding.hint:
-                print(f"      {finding.hint}")
-            sys.stdout.flush()
+                say_result(f"      {finding.hint}")
     if report:
-        print(doctor_.report(findings))
+        say_result(doctor_.report(findings))
     elif as_json:
         print_json([finding.as_dict() for finding in findings])
     return ExitCode.FAILED if any(f.health is Health.BAD for f in findings) else ExitCode.OK

@@ -15,13 +15,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.outlet import Outlet, straight_to
+from voice_facilitator.visible import visible
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
 # help, version and shell completion answer at once.
 # ruff: noqa: PLC0415
 
-STDERR = Console(stderr=True)
-STDOUT = Console()
+# Text is shown as it is: "[/b]" or ":warning:" in a title or a file name asks for nothing.
+STDERR = Console(stderr=True, markup=False, emoji=False)
+STDOUT = Console(markup=False, emoji=False)
 
 
 def protocol_names() -> list[str]:
@@ -59,7 +61,12 @@ EventsOption = Annotated[
 def say(text: str, *, style: str | None = None) -> None:
     """Tell people something, on stderr; long lines are left to the terminal."""
     with contextlib.suppress(OSError):  # nobody reads it any more
-        STDERR.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+        STDERR.print(visible(text, layout=True), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_result(text: str) -> None:
+    """A line of what was asked for, on stdout."""
+    print(visible(text, layout=True), flush=True)
 
 
 def say_error(error: FacilitatorError) -> None:
@@ -74,7 +81,7 @@ def is_unicode(stream: TextIO) -> bool:
 
 
 def print_json(data: Any) -> None:
-    print(json.dumps(data, ensure_ascii=not is_unicode(sys.stdout), indent=2))
+    print(json.dumps(data, indent=2))  # in ASCII: whatever it is, a terminal and a pipe can take it
 
 
 def settings_with(file: Path | None, *, microphone: str | None = None, speaker: str | None = None) -> Any:
@@ -82,10 +89,10 @@ def settings_with(file: Path | None, *, microphone: str | None = None, speaker: 
 
     settings = load_settings(file)
     if microphone is not None:
-        hearing = settings.hearing.model_copy(update={"microphone": microphone})
+        hearing = settings.hearing.model_copy(update={"microphone": visible(microphone)})
         settings = settings.model_copy(update={"hearing": hearing})
     if speaker is not None:
-        speaking = settings.speaking.model_copy(update={"speaker": speaker})
+        speaking = settings.speaking.model_copy(update={"speaker": visible(speaker)})
         settings = settings.model_copy(update={"speaking": speaking})
     return settings
 
@@ -179,7 +186,7 @@ def _to_fifo(path: Path) -> Callable[[str], None]:
 
 def progress_bar() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeRemainingColumn(),
         console=STDERR,

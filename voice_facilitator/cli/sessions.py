@@ -29,6 +29,7 @@ from voice_facilitator.cli.options import (
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.interrupts import noted
 from voice_facilitator.outlet import Outlet, patient_stderr
+from voice_facilitator.visible import visible
 
 if TYPE_CHECKING:
     from voice_facilitator.app.room_display import Keyboard
@@ -290,7 +291,7 @@ def replay(
         session = new_session(settings, format_, moves_by_itself=not scripts.names_phases(timed))
         why = [log.explain for log in sinks] if explain else []
         run_ = Replay(session, hearing, timed, [report, *sinks], explain=why)
-        task = progress.add_task(f"Replaying {audio.name}", total=source.seconds)
+        task = progress.add_task(f"Replaying {visible(audio.name)}", total=source.seconds or None)
 
         def on_progress(seconds: float) -> None:
             told.check()

@@ -15,6 +15,7 @@ from rich.text import Text
 from voice_facilitator.display import frame
 from voice_facilitator.display.keys import SHOWN_KEYS, can_redraw
 from voice_facilitator.display.screens import Screen
+from voice_facilitator.plurals import rule_of
 from voice_facilitator.session import View
 from voice_facilitator.session.events import Action, Enrolment, Floor
 
@@ -121,9 +122,8 @@ def calmly(seconds: float, phrases: Phrases) -> str:
     if minutes < 1:
         return phrases["calm.none"]
     count = int(minutes + 0.5) if minutes < 10.5 else int(minutes / 5 + 0.5) * 5
-    if count == 1:
-        return phrases["calm.one"]
-    return phrases["calm.many"].format(count=phrases.get(f"number.{count}", count))
+    form = rule_of(phrases["language"])(count)
+    return phrases[f"calm.{form}"].format(count=phrases.get(f"number.{count}", count))
 
 
 def render(
@@ -157,7 +157,7 @@ def render(
         body += [Text(), Text(how_to_stop(view, phrases), style="bold")]
     panel = Panel(
         Group(*body),
-        title=view.protocol_title,
+        title=Text(view.protocol_title),
         subtitle=_subtitle(view, phrases),
         box=box.ROUNDED,
         padding=(1, 3),
@@ -216,11 +216,11 @@ def _status(view: View, level_dbfs: float | None, phrases: Phrases) -> Renderabl
     return table
 
 
-def _subtitle(view: View, phrases: Phrases) -> str | None:
+def _subtitle(view: View, phrases: Phrases) -> Text | None:
     if view.mode not in ("running", "paused"):
         return None
     left = calmly(view.session_left, phrases) if view.calm else clock(view.session_left)
-    return phrases["in-all"].format(time=left)
+    return Text(phrases["in-all"].format(time=left))
 
 
 def _keys(view: View, phrases: Phrases) -> RenderableType:

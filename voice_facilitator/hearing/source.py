@@ -5,7 +5,6 @@ The microphone is in `microphone`, behind the same interface.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,14 +15,22 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.encoder import RATE
+from voice_facilitator.hearing.recording import CONVERT, Excerpt, Part, bad, other_format, parts_of
 
 Floats = NDArray[np.float32]
 
 _MOST_CHANNELS = 64
 _HIGHEST_RATE = 384_000  # Hz; a nonsense rate would ask for absurd buffers
 _LOWEST_RATE = 4_000
+_UNKNOWN_FRAMES = 1 << 60  # libsndfile gives its largest number where a file does not say how long it is
+_LOUDEST = 64.0  # of full scale; recordings in float go a little above 1, whole numbers by mistake to 32,768
+# A smaller constant (of full scale) does no harm, and most recordings stay as they are.
+_LEAST_OFFSET = 0.002
+# The power of the sum of all channels, as a share of the sum of their powers: 1 where they have nothing in
+# common, or all but one are silent. Where a quarter is left, one of them is turned round.
+_CANCELLED = 0.25
 
 
 class AudioSource(Protocol):
@@ -43,7 +50,7 @@ class AudioSource(Protocol):
 
 
 class Resampler:
-    """Any rate and channel count to 16 kHz mono, block by block."""
+    """Any rate to 16 kHz, block by block."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -58,11 +65,10 @@ class Resampler:
             self._stream.clear()
 
     def push(self, block: Floats, *, last: bool = False) -> Floats:
-        """block: float32 [n] or [n, channels]. `last` lets out what the filter still holds."""
-        mono = block if block.ndim == 1 else block.mean(axis=1, dtype=np.float32)
+        """block: float32 [n]. `last` lets out what the filter still holds."""
         if self._stream is None:
-            return mono
-        return np.asarray(self._stream.resample_chunk(mono, last=last), np.float32)
+            return block
+        return np.asarray(self._stream.resample_chunk(block, last=last), np.float32)
 
 
 class Pace:
@@ -86,8 +92,52 @@ class Pace:
             self._sleep(ahead)
 
 
+class _Mix:
+    """Several channels to one, and what a microphone adds to each of them taken away."""
+
+    def __init__(self, channels: int) -> None:
+        self._sum = np.zeros(channels)
+        self._count = 0
+        self._offset: NDArray[np.float64] | None = None
+        self._products = np.zeros((channels, channels))
+
+    def push(self, block: Floats) -> Floats:
+        """block: float32 [n, channels]. Returns float32 [n]."""
+        block = self._without_offset(block)
+        if block.shape[1] == 1:
+            return np.ascontiguousarray(block[:, 0])
+        self._products += block.T @ block
+        whole, single = self._products.sum(), np.trace(self._products)
+        if whole > _CANCELLED * single:
+            return np.asarray(block.mean(axis=1), np.float32)
+        # One is wired the wrong way round: their mean would be silence. As the loudest one has it, then.
+        loudest = self._products[np.argmax(np.diag(self._products))]
+        signs = np.where(loudest < 0, -1, 1).astype(np.float32)
+        return np.asarray((block * signs).mean(axis=1), np.float32)
+
+    def _without_offset(self, block: Floats) -> Floats:
+        """The mean of all so far, going over from one block to the next without a step."""
+        self._sum += block.sum(axis=0, dtype=np.float64)
+        self._count += len(block)
+        now = self._sum / max(1, self._count)
+        now[np.abs(now) < _LEAST_OFFSET] = 0
+        before, self._offset = now if self._offset is None else self._offset, now
+        if not before.any() and not now.any():
+            return block
+        share = np.linspace(0, 1, len(block))[:, None]
+        return np.asarray(block - (before + (now - before) * share), np.float32)
+
+
+class _Straight(soundfile.SoundFile):  # type: ignore[misc]
+    """Read from its beginning to its end: soundfile goes to a place after each block, which fails in a file
+    that does not say how long it is."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class FileSource:
-    """A WAV, FLAC or OGG file of any rate and channel count."""
+    """A recording of any rate and channel count: WAV, FLAC, Ogg, or whatever else libsndfile reads."""
 
     def __init__(
         self, path: Path, *, paced: bool = False, block_seconds: float = 1.0, start_seconds: float = 0.0
@@ -98,65 +148,102 @@ class FileSource:
         """
         self._path = path
         self._pace = Pace() if paced else None
+        self._block_seconds, self._start_seconds = block_seconds, start_seconds
         if not path.exists():
-            raise _bad("audio-missing", f"There is no audio file {path}.", "Check the name and the folder.")
+            raise bad("audio-missing", f"There is no audio file {path}.", "Check the name and the folder.")
         if not path.is_file():
-            raise _bad("audio-unreadable", f"{path} is not a file.", "Name a WAV, FLAC or OGG file.")
+            raise bad("audio-unreadable", f"{path} is not a file.", "Name a WAV, FLAC or OGG file.")
         try:
-            size = path.stat().st_size
-            if size == 0:
-                raise _bad("audio-empty", f"{path} is empty.", "Record or copy it again.")
-            self._file = soundfile.SoundFile(path)
+            self._file = path.open("rb", buffering=0)
         except OSError as error:
-            raise _bad(
+            raise bad(
                 "audio-unreadable", f"{path} cannot be read: {error.strerror}.", "Check the permissions."
             ) from error
-        except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-            raise _bad(
-                "audio-unreadable", f"{path} is not an audio file we can read.", "Use WAV, FLAC or OGG."
+        try:
+            self.seconds = self._examine()
+        except OSError as error:
+            self.close()
+            raise bad(
+                "audio-unreadable", f"{path} cannot be read: {error.strerror}.", "Copy it again."
             ) from error
-        rate, channels = int(self._file.samplerate), int(self._file.channels)
+        except FacilitatorError:
+            self.close()
+            raise
+
+    def _examine(self) -> float:
+        """Look at every recording in the file. Returns their length in seconds; 0 where one does not say."""
+        if self._path.stat().st_size == 0:
+            raise bad("audio-empty", f"{self._path} is empty.", "Record or copy it again.")
+        self._parts = parts_of(self._file, str(self._path))
+        lengths = []
+        for part in self._parts:
+            with self._opened(part) as sound:
+                lengths.append(0.0 if sound.frames > _UNKNOWN_FRAMES else sound.frames / sound.samplerate)
+        return sum(lengths) if all(lengths) else 0.0
+
+    def _opened(self, part: Part) -> soundfile.SoundFile:
+        try:
+            sound = _Straight(Excerpt(self._file, part))
+        except (soundfile.LibsndfileError, ValueError, TypeError) as error:
+            what = other_format(self._file)
+            message = f"{self._path} is {what}, which cannot be read here." if what else ""
+            raise bad(
+                "audio-unreadable", message or f"{self._path} is not an audio file we can read.", CONVERT
+            ) from error
+        rate, channels = sound.samplerate, sound.channels
         if not _LOWEST_RATE <= rate <= _HIGHEST_RATE or not 1 <= channels <= _MOST_CHANNELS:
-            self.close()
-            raise _bad(
-                "audio-unreadable", f"{path} has {channels} channels at {rate} Hz: that cannot be speech.",
+            sound.close()
+            raise bad(
+                "audio-unreadable",
+                f"{self._path} has {channels} channels at {rate} Hz: that cannot be speech.",
                 "Use a recording of 8 to 192 kHz.",
-            )  # fmt: skip
-        if self._file.frames == 0:
-            self.close()
-            raise _bad("audio-empty", f"{path} has no sound in it.", "Record or copy it again.")
-        if _is_cut_off(self._file.extra_info):
-            self.close()
-            raise self._damaged()
-        self.rate, self.channels = rate, channels
-        self.seconds = self._file.frames / rate  # as its header says
-        self._block = max(1, round(rate * block_seconds))
-        self._skip = min(self._file.frames, max(0, round(start_seconds * rate)))
+            )
+        if sound.frames == 0:
+            sound.close()
+            raise bad("audio-empty", f"{self._path} has no sound in it.", "Record or copy it again.")
+        return sound
 
     def blocks(self) -> Iterator[Floats]:
         """See `AudioSource`. Raises FacilitatorError `audio-unreadable` (damaged, cut off) or
         `audio-not-finite`."""
-        resampler = Resampler(self.rate)
-        left = int(self._file.frames) - self._skip
-        try:
-            self._file.seek(self._skip)
-        except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise self._damaged() from error
-        while left > 0:
+        skip_seconds = self._start_seconds
+        for part in self._parts:
+            with self._opened(part) as sound:
+                resampler, mix = Resampler(sound.samplerate), _Mix(sound.channels)
+                skip = max(0, round(skip_seconds * sound.samplerate))
+                for block in self._read(sound):
+                    wanted = block[skip:]
+                    skip -= len(block) - len(wanted)
+                    if len(wanted):
+                        yield from self._give(resampler.push(mix.push(wanted)))
+                skip_seconds = skip / sound.samplerate
+                yield from self._give(resampler.push(np.zeros(0, np.float32), last=True))
+
+    def _read(self, sound: soundfile.SoundFile) -> Iterator[Floats]:
+        """All of one recording as float32 [n, channels]; an error where it holds less than it says."""
+        size = max(1, round(sound.samplerate * self._block_seconds))
+        done = 0
+        while True:
             try:
-                block = self._file.read(min(self._block, left), dtype="float32", always_2d=True)
+                block = sound.read(size, dtype="float32", always_2d=True)
             except (soundfile.LibsndfileError, RuntimeError) as error:
                 raise self._damaged() from error
             if len(block) == 0:
-                raise self._damaged()
-            left -= len(block)
+                break
+            done += len(block)
             if not np.isfinite(block).all():
-                raise _bad(
+                raise bad(
                     "audio-not-finite", f"{self._path} contains samples that are not numbers.",
                     "It is damaged: convert or record it again.",
                 )  # fmt: skip
-            yield from self._give(resampler.push(block))
-        yield from self._give(resampler.push(np.zeros(0, np.float32), last=True))
+            if np.abs(block).max() > _LOUDEST:
+                raise bad(
+                    "audio-not-finite", f"{self._path} contains samples far above full scale.",
+                    "Write it again with samples from -1 to 1.",
+                )  # fmt: skip
+            yield block
+        if done < sound.frames <= _UNKNOWN_FRAMES:
+            raise self._damaged()
 
     def _give(self, samples: Floats) -> Iterator[Floats]:
         if len(samples) == 0:
@@ -170,7 +257,7 @@ class FileSource:
             yield piece
 
     def _damaged(self) -> FacilitatorError:
-        return _bad("audio-unreadable", f"{self._path} is damaged or cut off.", "Copy or record it again.")
+        return bad("audio-unreadable", f"{self._path} is damaged or cut off.", "Copy or record it again.")
 
     def close(self) -> None:
         """See `AudioSource`."""
@@ -186,9 +273,9 @@ class ArraySource:
         Raises FacilitatorError `audio-empty` or `audio-not-finite`.
         """
         if samples.size == 0 or samples.ndim != 1:
-            raise _bad("audio-empty", "There is no sound to hear.", "")
+            raise bad("audio-empty", "There is no sound to hear.", "")
         if not np.isfinite(samples).all():
-            raise _bad("audio-not-finite", "The sound contains samples that are not numbers.", "")
+            raise bad("audio-not-finite", "The sound contains samples that are not numbers.", "")
         self._samples = samples.astype(np.float32, copy=False)[max(0, round(start_seconds * RATE)) :]
         self._pace = Pace() if paced else None
         self._closed = False
@@ -207,16 +294,3 @@ class ArraySource:
     def close(self) -> None:
         """See `AudioSource`."""
         self._closed = True
-
-
-def _is_cut_off(info: str) -> bool:
-    """What libsndfile noticed on opening but does not count as an error."""
-    if "Last page lacks an end-of-stream bit" in info:  # OGG
-        return True
-    sizes = re.search(r"^data : (\d+) \(should be (\d+)\)", info, re.MULTILINE)  # WAV
-    # A recorder that writes to a pipe cannot know the size and says 0, 2 or 4 GB instead.
-    return sizes is not None and int(sizes[2]) < int(sizes[1]) < 0x7FFF_0000
-
-
-def _bad(code: str, message: str, hint: str) -> FacilitatorError:
-    return FacilitatorError(code, message, hint, exit_code=ExitCode.BAD_FILE)

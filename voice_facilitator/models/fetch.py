@@ -5,14 +5,20 @@ Never called while a session runs.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
 import os
 import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import filelock
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.models.manifest import (
@@ -25,14 +31,19 @@ from voice_facilitator.models.manifest import (
     noted_hashes,
     state_of,
 )
-from voice_facilitator.resources import models_folder
+from voice_facilitator.resources import models_folder, state_folder
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, bytes done and bytes in all (0 when unknown)."""
 
 _BLOCK = 1 << 16
+_UNPACKING = "unpack-"
+_MOST_OVER = 1 << 20  # bytes that a download may have beyond what the manifest says
+_MOST_ENTRIES = 10_000  # files in a model; the largest here has 30
 _TIMEOUT = (10.0, 30.0)  # seconds to connect, and without a byte
-_LARGEST_UNPACKED = 4 << 30  # bytes; no model here is a tenth of it
+# A model unpacked is up to twice as large as its zip; what grows far more was made to fill a disk.
+_MOST_GROWTH, _MOST_GROWTH_OVER = 4, 50 << 20
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 
 
 def fetch(
@@ -46,8 +57,9 @@ def fetch(
 
     trust_unknown: the user's word that a download without a published hash may be kept; its hash is noted
     and later downloads must match it.
+    One at a time into a folder: who comes while another fetches waits, and finds the model there.
     Raises FacilitatorError `model-download`, `model-hash`, `model-missing`, `model-damaged`,
-    `model-unpublished-hash`.
+    `model-unpublished-hash`, `model-folder`.
     """
     target = entry.path(folder)
     if entry.is_shipped:
@@ -55,9 +67,45 @@ def fetch(
     if state_of(entry, folder) is State.GOOD:
         return target
     home = folder or models_folder()
-    home.mkdir(parents=True, exist_ok=True)
-    _fetch_from_web(entry, home, target, progress, trust_unknown)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with _alone_in(home, progress):
+            if state_of(entry, folder) is not State.GOOD:
+                _fetch_from_web(entry, home, target, progress, trust_unknown)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            (home / f"{entry.name}.zip.part").unlink(missing_ok=True)
+            raise _failed(
+                "model-folder", f"There is no room left for {entry.name} in {home}.",
+                "Make room on that disk, then run the same command again.",
+            ) from error  # fmt: skip
+        raise _failed(
+            "model-folder", f"{entry.name} cannot be kept in {home}: {error.strerror}.",
+            "Run the command as a user who may write there.",
+        ) from error  # fmt: skip
     return target
+
+
+@contextlib.contextmanager
+def _alone_in(home: Path, progress: Progress) -> Iterator[None]:
+    """Until the end of the block nobody else fetches into `home`. The lock lies elsewhere: models are counted
+    and hashed by what lies here."""
+    key = hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
+    try:
+        state_folder().mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(state_folder() / f"fetching-{key}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            progress("waiting for another fetch", 0, 0)
+            lock.acquire()
+    except (OSError, NotImplementedError):  # no folder of our own, or a file system without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 # ---------------------------------------------------------------- a zip from the web
@@ -73,6 +121,8 @@ def _fetch_from_web(
             f"Nobody has published a hash of {entry.name}, so the download cannot be checked.",
             f"If you trust {entry.url}, run: voice-facilitator models fetch {entry.name} --trust",
         )
+    for left_over in home.glob(f"{_UNPACKING}*"):  # of a fetch that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
     archive = home / f"{entry.name}.zip.part"
     _download(entry, archive, progress)
     found = file_hash(archive)
@@ -80,7 +130,7 @@ def _fetch_from_web(
         archive.unlink()
         raise _wrong_hash(entry)
     progress("unpacking", 0, 0)
-    with tempfile.TemporaryDirectory(dir=home, prefix="unpack-") as name:
+    with tempfile.TemporaryDirectory(dir=home, prefix=_UNPACKING) as name:
         try:
             inner = unpack(archive, Path(name))
         except FacilitatorError:
@@ -118,13 +168,19 @@ def _download(entry: ModelEntry, partial: Path, progress: Progress) -> None:
             have = have if resumed else 0
             length = answer.headers.get("Content-Length", "")
             total = have + int(length) if length.isdigit() else entry.bytes
+            most = entry.bytes + _MOST_OVER if entry.bytes else None
             with partial.open("ab" if resumed else "wb") as file:
                 for block in answer.iter_content(_BLOCK):
                     file.write(block)
                     have += len(block)
                     progress(what, have, total)
+                    if most is not None and have > most:
+                        raise _wrong_hash(entry)
             if length.isdigit() and have < total:
                 raise requests.ConnectionError("the connection was cut")
+    except FacilitatorError:
+        partial.unlink(missing_ok=True)
+        raise
     except requests.HTTPError as error:
         partial.unlink(missing_ok=True)
         raise _failed("model-download", f"{entry.url} is not there: {error}.") from error
@@ -144,7 +200,8 @@ def unpack(archive: Path, place: Path) -> Path:
     try:
         with zipfile.ZipFile(archive) as file:
             entries = file.infolist()
-            if sum(entry.file_size for entry in entries) > _LARGEST_UNPACKED:
+            most = _MOST_GROWTH * archive.stat().st_size + _MOST_GROWTH_OVER
+            if len(entries) > _MOST_ENTRIES or sum(entry.file_size for entry in entries) > most:
                 raise _failed("model-damaged", f"{archive.name} is far too large unpacked.")
             root = place.resolve()
             for entry in entries:
@@ -152,7 +209,11 @@ def unpack(archive: Path, place: Path) -> Path:
                 if os.path.commonpath([root, path]) != str(root) or stat.S_ISLNK(entry.external_attr >> 16):
                     raise _failed("model-damaged", f"{archive.name} wants to write outside its folder.")
             file.extractall(root)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except OSError as error:
+        if error.errno in (*_NO_SPACE, errno.EACCES, errno.EROFS, errno.EIO):
+            raise
+        raise _failed("model-damaged", f"{archive.name} is not a zip file we can read.") from error
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise _failed("model-damaged", f"{archive.name} is not a zip file we can read.") from error
     folders = [path for path in place.iterdir() if path.is_dir()]
     if len(folders) != 1:

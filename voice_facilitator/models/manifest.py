@@ -92,7 +92,7 @@ class ModelEntry(BaseModel):
 class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: list[ModelEntry]
+    model: list[ModelEntry] = Field(max_length=200)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -145,10 +145,10 @@ def state_of(entry: ModelEntry, folder: Path | None = None) -> State:
     """Look at the files, hash included: milliseconds for the encoder, under a second for a recogniser."""
     path = entry.path(folder)
     parts = {shipped("models", file): sha256 for file, sha256 in entry.parts.items()}
-    if not all(part.exists() for part in (path, *parts)):
-        return State.MISSING
     wanted = entry.file_sha256 or noted_hashes(path.parent).get(f"{entry.name}/unpacked")
     try:
+        if not all(part.exists() for part in (path, *parts)):
+            return State.MISSING
         if any(file_hash(part) != sha256 for part, sha256 in parts.items()):
             return State.DAMAGED
         if not wanted:
@@ -209,5 +209,9 @@ def noted_hashes(folder: Path) -> dict[str, str]:
 def note_hash(folder: Path, key: str, value: str) -> None:
     notes = noted_hashes(folder) | {key: value}
     partial = folder / (_NOTED + ".part")
-    partial.write_text(json.dumps(notes, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(folder / _NOTED)
+    try:
+        partial.write_text(json.dumps(notes, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        partial.replace(folder / _NOTED)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -123,9 +124,16 @@ class Policy:
     moves_by_itself: bool = True  # false where a recording's script says when each phase began
 
 
+def _one_or_other(count: int) -> str:
+    return "one" if count == 1 else "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The sentences that do not belong to one protocol, by key; `{...}` are filled in by the session."""
+    """The sentences that do not belong to one protocol, by key; `{...}` are filled in by the session.
+
+    plural: the form that goes with a number in this language; of each there is `minutes.FORM`.
+    """
 
     language: str
     sentences: dict[str, str] = field(default_factory=dict)
@@ -133,6 +141,7 @@ class Wording:
     timer_only: str = ""  # what to say for it; empty where no commands are understood
     stop: str = ""  # all that has to be said for a pause; empty where no commands are understood
     microphone: bool = True  # whether there is one
+    plural: Callable[[int], str] = _one_or_other
 
     def say(self, key: str, **values: str) -> str:
         """The sentence for `key` with its gaps filled. Raises KeyError for a key the file lacks."""
@@ -178,4 +187,4 @@ class Wording:
         count = int(seconds / 60 + 0.5)
         if count < 1:
             return self.sentences["minutes.none"]
-        return self.sentences["minutes.one" if count == 1 else "minutes.many"].format(count=count)
+        return self.sentences[f"minutes.{self.plural(count)}"].format(count=count)

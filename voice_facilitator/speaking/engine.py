@@ -23,11 +23,14 @@ from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.machine.child_process import command_line
 from voice_facilitator.machine.messages import NonsenseError, frame, read_frame
 from voice_facilitator.settings import SpeakingSettings
+from voice_facilitator.speaking.pieces import digit_by_digit
 from voice_facilitator.speaking.voices import Voice
+from voice_facilitator.visible import visible
 
 RENDER_SECONDS = 10.0  # limit for one sentence; 0.3 s is usual, 2 s on a busy small computer
 _LONGEST_SOUND = 1 << 27  # bytes
 MAX_TEXT = 2000  # characters; the longest welcome has about 700
+PAUSE_SECONDS = 0.25  # between the pieces of a long text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,16 @@ class Speech:
     @property
     def seconds(self) -> float:
         return len(self.samples) / self.rate
+
+    @classmethod
+    def joined(cls, parts: list[Speech]) -> Speech | None:
+        """One after the other with a short pause between; None where there are none."""
+        if len(parts) <= 1:
+            return parts[0] if parts else None
+        rate = parts[0].rate
+        pause = np.zeros(int(PAUSE_SECONDS * rate), np.int16)
+        sounds = [sound for part in parts for sound in (pause, part.at_rate(rate, 1.0))]
+        return cls(np.concatenate(sounds[1:]), rate)
 
     def at_rate(self, rate: int, volume: float) -> npt.NDArray[np.int16]:
         """The samples at another rate in Hz; `volume` 1 leaves them as loud as they are."""
@@ -104,7 +117,7 @@ class Pyttsx3Engine(SpeechEngine):
             raise _empty()
         request = {
             "do": "render",
-            "text": text[:MAX_TEXT],
+            "text": digit_by_digit(text[:MAX_TEXT]),
             "voice": self._settings.voice,
             "language": self._settings.language,
             "words_per_minute": self._settings.words_per_minute,
@@ -114,7 +127,7 @@ class Pyttsx3Engine(SpeechEngine):
 
     def voices(self) -> list[Voice]:
         header, _ = self._ask({"do": "voices"})
-        return [Voice(*entry) for entry in header["voices"]]
+        return [Voice(id_, visible(name), visible(language)) for id_, name, language in header["voices"]]
 
     def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         with _folder() as folder:

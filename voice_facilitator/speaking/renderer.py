@@ -12,16 +12,18 @@ from collections.abc import Callable
 
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.speaking.engine import RENDER_SECONDS, Speech, SpeechEngine
+from voice_facilitator.speaking.pieces import pieces
 
-MAX_KNOWN = 64  # sentences kept; a session has about 40, together some 15 MB
+MAX_KNOWN = 96  # pieces kept; a session has about 50, together some 15 MB
 MAX_AT_ONCE = 2  # one ahead of need, one that is needed now
 RETRY_SECONDS = 60.0  # how often a lost engine is tried again
 _HUNG_SECONDS = RENDER_SECONDS + 5  # the engine broke its promise to answer in time
+_ONE_MORE_SECONDS = 1.0  # what each further piece of a text adds to the time in which it has to be ready
 _SLICE_SECONDS = 0.05
 
 
 class Renderer:
-    """Keeps sentences ready.
+    """Keeps sentences ready, long ones in pieces, so that none is too much for the engine.
 
     `on_engine(works)` and `on_progress(done, total)` are called from threads of this class, one at a time and
     in the order of what they report; they must be quick. `on_engine` may repeat itself.
@@ -52,7 +54,8 @@ class Renderer:
     def prepare(self, texts: list[str]) -> None:
         """Renders these in the background, the first first. Call once."""
         with self._change:
-            self._prepared = list(dict.fromkeys(text for text in texts if text.strip()))[:MAX_KNOWN]
+            every_piece = (piece for text in texts for piece in pieces(text))
+            self._prepared = list(dict.fromkeys(every_piece))[:MAX_KNOWN]
             self._waiting.extend(self._prepared)
         threading.Thread(target=self._work_ahead, name="render-ahead", daemon=True).start()
 
@@ -63,16 +66,20 @@ class Renderer:
 
         `give_up` ends the waiting, `tick` is called while it lasts.
         """
-        until = time.monotonic() + limit_seconds
-        with self._change:
-            if not self._begin_now(text):
-                return self._ready.get(text)
+        wanted = pieces(text)
+        until = time.monotonic() + limit_seconds + _ONE_MORE_SECONDS * max(0, len(wanted) - 1)
+        begun: set[str] = set()
         while not give_up.is_set():
-            tick()
             with self._change:
-                if text in self._ready or text not in self._running or time.monotonic() >= until:
-                    return self._ready.get(text)
+                missing = [p for p in wanted if p not in self._ready and p not in self._nothing_to_say]
+                begun |= {piece for piece in missing if piece not in begun and self._begin_now(piece)}
+                if not missing:
+                    return Speech.joined([self._ready[p] for p in wanted if p in self._ready])
+                in_hand = self._works and any(piece in self._running for piece in missing)
+                if not in_hand or time.monotonic() >= until:
+                    return None
                 self._change.wait(_SLICE_SECONDS)
+            tick()
         return None
 
     def _begin_now(self, text: str) -> bool:

@@ -1,18 +1,24 @@
 // The words of the page, in the language of the session. Nothing here is text of its own.
 
 let phrases = {};
-let language = "en";
+let plural = new Intl.PluralRules("en");
 
 export function speak(words) {
   phrases = words.phrases;
-  language = words.language;
-  document.documentElement.lang = language;
+  plural = pluralRules(phrases.language);
+  document.documentElement.lang = words.language;
   for (const element of document.querySelectorAll("[data-words]")) {
     element.textContent = say(element.dataset.words);
   }
   for (const element of document.querySelectorAll("[data-label]")) {
     element.setAttribute("aria-label", say(element.dataset.label));
   }
+}
+
+// The form that goes with a number; the same as in voice_facilitator/plurals.py.
+function pluralRules(language) {
+  const known = Intl.PluralRules.supportedLocalesOf(language).length > 0;
+  return known ? new Intl.PluralRules(language) : { select: () => "other" };
 }
 
 export function say(key, values = {}) {
@@ -31,7 +37,7 @@ export function calmly(seconds) {
   const minutes = seconds / 60;
   if (minutes < 1) return say("calm.none");
   const count = minutes < 10.5 ? Math.round(minutes) : Math.round(minutes / 5) * 5;
-  return count === 1 ? say("calm.one") : say("calm.many", { count: say(`number.${count}`) || count });
+  return say(`calm.${plural.select(count)}`, { count: say(`number.${count}`) || count });
 }
 
 export function short(seconds) {
