@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from tests import demo_room, privacy_scan, virtual_room
+from tests import privacy_scan
 from tests.privacy_scan import Found, Needles, Voiceprints
+from tests.support import demo_room, virtual_room
 from voice_facilitator.hearing.voice_model import load_voice_model
 from voice_facilitator.settings import load_settings
 

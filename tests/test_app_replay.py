@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import demo_room, plays
+from tests.support import demo_room, plays
 from voice_facilitator.app import script
 from voice_facilitator.app.eventlog import EventLog
 from voice_facilitator.app.replay import Replay

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests import demo_room
+from tests.support import demo_room
 from voice_facilitator import __version__
 from voice_facilitator.cli.options import event_log
 from voice_facilitator.session.events import Forget

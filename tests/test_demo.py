@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import demo_room
-from tests.virtual_room import VirtualRoom
+from tests.support import demo_room
+from tests.support.virtual_room import VirtualRoom
 
 pytestmark = pytest.mark.room
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.display_stage import Stage, chromium
+from tests.support.display_stage import Stage, chromium
 from voice_facilitator.display.access import Role
 
 WIDE = {"width": 1280, "height": 720}

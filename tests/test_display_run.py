@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import demo_room
-from tests.display_stage import chromium
+from tests.support import demo_room
+from tests.support.display_stage import chromium
+from tests.support.virtual_room import VirtualRoom
 from tests.test_display_page import shows, violations, wait_for
-from tests.virtual_room import VirtualRoom
 
 pytestmark = pytest.mark.room
 SHORT = """

@@ -14,8 +14,8 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.display_stage import Stage
 from tests.plenty import tries
+from tests.support.display_stage import Stage
 from voice_facilitator.display.access import Access, RateLimit, Role, host_allowed
 from voice_facilitator.display.routes import Limits
 from voice_facilitator.display.server import RoomServer

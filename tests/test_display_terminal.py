@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests import plays
+from tests.support import plays
 from voice_facilitator import protocols
 from voice_facilitator.app.presses import SETTLE_SECONDS, Presses
 from voice_facilitator.display.keys import Press, press_for

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plays import Heard, event, play, protocol, session, wording
 from tests.plenty import tries
+from tests.support.plays import Heard, event, play, protocol, session, wording
+from tests.support.program import LIMIT, Program, kept_in, wait_for
 from voice_facilitator import protocols
 from voice_facilitator.app import resume
 from voice_facilitator.app.resume import ResumeFile, single_session
@@ -30,7 +31,6 @@ from voice_facilitator.session import events as ev
 from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings()
-LIMIT = 60.0  # seconds; generous, since machines are busy
 
 
 def cut(at: float, before: str = "", name: str = "balint-45") -> dict[str, Any]:
@@ -121,13 +121,6 @@ def test_what_is_kept_says_nothing_of_voices_or_words() -> None:
 
 
 # ------------------------------------------------------------ the file
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -275,49 +268,6 @@ announcement = "Third."
 """
 
 
-class Program:
-    """`run` as a process of its own, without a terminal, a microphone or a speaker."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        self.log = folder / f"events-{time.monotonic_ns()}.jsonl"
-        self.errors = (folder / f"stderr-{time.monotonic_ns()}").open("w+")
-        command = [sys.executable, "-m", "voice_facilitator", "run", "--timer-only", "--begin-after", "0"]
-        command += ["--protocol", str(folder / "three.toml"), "--audio", str(folder / "silence.wav")]
-        environment = {
-            **os.environ,
-            "XDG_STATE_HOME": str(folder),
-            "PULSE_SERVER": "unix:/nonexistent",
-            "COLUMNS": "200",
-        }
-        self.process = subprocess.Popen(
-            [*command, "--events", str(self.log), *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
-
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        whole = [json.loads(text) for text in lines if text.endswith("}")]
-        return [entry for entry in whole if entry["event"] == kind]
-
-    def wait_for_phase(self, name: str) -> dict[str, Any]:
-        def there() -> bool:
-            assert self.process.poll() is None, self.said()
-            return any(entry["name"] == name for entry in self.events("phase"))
-
-        wait_for(there)
-        return next(entry for entry in self.events("phase") if entry["name"] == name)
-
-    def said(self) -> str:
-        self.errors.seek(0)
-        return self.errors.read()
-
-    def power_cut(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)  # its helper processes too
-        self.process.wait()
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
     import numpy as np
@@ -336,10 +286,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
         if program.process.poll() is None:
             program.power_cut()
         program.errors.close()
-
-
-def kept_in(folder: Path) -> Path:
-    return folder / "voice-facilitator" / "resume.json"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the state folder is moved as on Linux")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plays import Heard, conversation, event, play, protocol, session, timeline, wording
+from tests.support.plays import Heard, conversation, event, play, protocol, session, timeline, wording
 from voice_facilitator.session import Policy
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Elasticity

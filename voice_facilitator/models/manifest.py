@@ -29,7 +29,7 @@ _SafeName = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 class Measured(BaseModel):
-    """How well a recogniser of commands does, from `benchmarks/commands.py`."""
+    """How well a recogniser of commands does, from `benchmarks/commands/recognition.py`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

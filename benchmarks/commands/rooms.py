@@ -1,4 +1,4 @@
-"""What `commands.py` plays: synthetic people giving commands in simulated rooms, and human speech.
+"""What `recognition.py` plays: synthetic people giving commands in simulated rooms, and human speech.
 
 Needs pyroomacoustics (`pip install -r ../shared/speech/requirements.txt`), espeak-ng, flite and, where it is
 installed, festival. The same seed gives the same sound.

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import presenter_baselines as baselines
-from presenter_counts import Bench, Counts, Heard, of
-from session_frames import Analysed, Session
 
+from benchmarks.presenter import baselines
+from benchmarks.presenter.counts import Bench, Counts, Heard, of
+from benchmarks.presenter.frames import Analysed, Session
 from voice_facilitator.session.events import Enrolment, PresenterEvidence
 
 # Of cosine: what the makers' configuration of CAM++ calls the same speaker. It belongs to their Chinese

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests import plays
+from tests.support import plays
 from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Conductor
 from voice_facilitator.app.presses import Presses

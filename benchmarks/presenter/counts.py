@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from session_frames import Session
 
+from benchmarks.presenter.frames import Session
 from voice_facilitator.app.setting_up import policy_of
 from voice_facilitator.session import floor
 from voice_facilitator.session.events import Enrolment, PresenterEvidence

@@ -1,6 +1,6 @@
 """A live session of eight hours, faster than real time: does anything grow, get lost or stay behind?
 
-    python benchmarks/soak.py [--hours 8] [--speech 0.1] [--json out.json]
+    python -m benchmarks.running.soak [--hours 8] [--speech 0.1] [--json out.json]
 
 The real parts: LiveSession, hearing process, speaking process (over a private PulseAudio), resume file and
 fault log. The room is a long recording of synthetic voices that the hearing reads as fast as it can, and the
@@ -28,10 +28,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests import demo_room
-from tests.virtual_room import VirtualRoom
+from tests.support import demo_room
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator import protocols
 from voice_facilitator.app import live as live_session
 from voice_facilitator.app.faultlog import FaultLog
@@ -174,7 +172,9 @@ class Soak:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--hours", type=float, default=8.0)
     options.add_argument("--speech", type=float, default=0.1)
     options.add_argument("--json", type=Path)

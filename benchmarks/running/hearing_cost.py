@@ -1,6 +1,6 @@
 """What the hearing costs: share of real time on one core, where it goes, whether it grows.
 
-    python benchmarks/hearing_cost.py SESSION.flac --hours 4
+    python -m benchmarks.running.hearing_cost SESSION.flac --hours 4
 
 The sound is handed over 0.2 s at a time, as the microphone does, and begun again until it has lasted so
 long. Two minutes are the round, two teach the presenter's voice, and the rest is a discussion.

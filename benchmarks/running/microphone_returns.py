@@ -1,6 +1,6 @@
 """A microphone that is unplugged and comes back: how many seconds until the hearing process hears it again?
 
-    python benchmarks/microphone_returns.py [--times 10] [--seed 1]
+    python -m benchmarks.running.microphone_returns [--times 10] [--seed 1]
 
 Over a private PulseAudio. It is away for 1 to 20 s, since attempts become rarer; noise goes into it, and its
 return is the event `PartBack`.
@@ -14,13 +14,10 @@ import queue
 import random
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.virtual_room import VirtualRoom
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator.hearing.process import HearingProcess, Microphone
 from voice_facilitator.session.events import Input, Part, PartBack, PartLost
 from voice_facilitator.settings import load_settings
@@ -35,7 +32,9 @@ def wait_for(events: queue.Queue[Input], wanted: Input) -> float:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--times", type=int, default=10)
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
