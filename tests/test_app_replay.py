@@ -21,6 +21,8 @@ from voice_facilitator.hearing.speaker import Reason
 from voice_facilitator.hearing.voice_model import load_voice_model
 from voice_facilitator.session import events as ev
 
+pytestmark = pytest.mark.slow
+
 
 def replay(audio: Path, lines: str | None = None, *, explain: bool = False) -> str:
     """The event log of one replay in the demo's own protocol, as text."""

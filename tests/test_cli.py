@@ -146,6 +146,7 @@ def test_a_bad_audio_file_gives_3(tmp_path: Path, content: bytes | None, code: s
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_event_log_overwrites_nothing_but_an_event_log(tmp_path: Path) -> None:
     demo_room.needs_encoder()
     room, log = tmp_path / "room.wav", tmp_path / "events.jsonl"
@@ -188,6 +189,7 @@ def test_samples_that_are_not_numbers_give_3(tmp_path: Path) -> None:
     assert (result.returncode, "audio-not-finite" in result.stderr) == (3, True)
 
 
+@pytest.mark.slow
 def test_no_microphone_gives_4_and_says_what_to_do() -> None:
     demo_room.needs_encoder()
     result = call("run", "--begin-after", "0", **no_sound())
@@ -198,6 +200,7 @@ def test_no_microphone_gives_4_and_says_what_to_do() -> None:
     assert (listed.returncode, json.loads(listed.stdout)["error"]["code"]) == (4, "no-microphone")
 
 
+@pytest.mark.slow
 def test_no_speaker_gives_4_where_one_was_asked_for() -> None:
     named = call("run", "--timer-only", "--begin-after", "0", "--speaker", "Jabra", **no_sound())
     assert (named.returncode, "no-speaker" in named.stderr) == (4, True), named.stderr
@@ -206,6 +209,7 @@ def test_no_speaker_gives_4_where_one_was_asked_for() -> None:
     assert "says:" not in spoken.stderr
 
 
+@pytest.mark.slow
 def test_timer_only_asks_for_no_microphone_and_for_nothing_by_voice(tmp_path: Path) -> None:
     file = tmp_path / "short.toml"
     file.write_text(
@@ -222,6 +226,7 @@ def test_timer_only_asks_for_no_microphone_and_for_nothing_by_voice(tmp_path: Pa
     assert "x microphone" not in " ".join(result.stderr.split())
 
 
+@pytest.mark.slow
 def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     """In a copy of the program's files without models."""
     import shutil
@@ -258,6 +263,7 @@ def test_errors_can_be_had_as_json() -> None:
     assert json.loads(result.stdout)["error"]["code"] == "protocol-unknown"
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_missing() -> None:
     result = call("doctor", "--json", **no_sound())
     findings = {finding["what"]: finding for finding in json.loads(result.stdout)}

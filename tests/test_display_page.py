@@ -284,6 +284,7 @@ def test_buttons_undo_and_a_second_press_for_what_is_for_good(stage: Stage, visi
 # ------------------------------------------------------------ several pages, lost and found
 
 
+@pytest.mark.slow
 def test_two_pages_and_a_phone_that_may_only_look(visit: Open) -> None:
     with Stage(share=Role.VIEW) as stage:
         wall, desk = visit(stage.server.address), visit(stage.server.address)
@@ -306,6 +307,7 @@ def test_two_pages_and_a_phone_that_may_only_look(visit: Open) -> None:
         shows(phone, "title", "Welcome")
 
 
+@pytest.mark.slow
 def test_a_page_that_loses_the_program_says_so_and_finds_it_again(stage: Stage, visit: Open) -> None:
     page = visit(stage.server.address)
     stage.press("begin")

@@ -288,6 +288,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
         program.errors.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the state folder is moved as on Linux")
 def test_after_a_power_cut_the_program_goes_on_and_ends_on_time(
     start: Callable[..., Program], tmp_path: Path
@@ -310,6 +311,7 @@ def test_after_a_power_cut_the_program_goes_on_and_ends_on_time(
     assert not kept_in(tmp_path).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the state folder is moved as on Linux")
 def test_who_does_not_want_it_gets_a_new_session_and_a_second_program_is_refused(
     start: Callable[..., Program], tmp_path: Path

@@ -103,6 +103,7 @@ def test_killed_it_is_lost_and_comes_back(quiet_room: Listener) -> None:
     assert not hearing.given_up
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_hanging_it_is_replaced(quiet_room: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "_HANG_SECONDS", 1.0)
@@ -159,6 +160,7 @@ def test_only_events_of_a_closed_kind_get_out(tmp_path: Path) -> None:
     assert listener.hearing.counters.errors == {"x": 1}
 
 
+@pytest.mark.slow
 def test_a_child_that_cannot_live_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "_BACKOFF_SECONDS", (0.0, 0.0))
     path = tmp_path / "room.wav"
