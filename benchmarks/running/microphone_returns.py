@@ -25,10 +25,12 @@ from voice_facilitator.settings import load_settings
 LIMIT = 60.0
 
 
-def wait_for(events: queue.Queue[Input], wanted: Input) -> float:
-    while events.get(timeout=LIMIT) != wanted:
-        pass
-    return time.monotonic()
+def wait_for(events: queue.Queue[Input], wanted: type[PartLost | PartBack]) -> float:
+    """Until the microphone is lost or back."""
+    while True:
+        event = events.get(timeout=LIMIT)
+        if isinstance(event, wanted) and event.part is Part.MICROPHONE:
+            return time.monotonic()
 
 
 def main() -> None:
@@ -53,12 +55,12 @@ def main() -> None:
             unplugged = time.monotonic()
             playing.kill()
             playing.wait()
-            goes.append(wait_for(events, PartLost(Part.MICROPHONE)) - unplugged)
+            goes.append(wait_for(events, PartLost) - unplugged)
             playing = room.play_into_microphone(noise, 48_000, wait=False)
             time.sleep(dice.uniform(1, 20))
             room.plug_microphone()
             plugged = time.monotonic()
-            returns.append(wait_for(events, PartBack(Part.MICROPHONE)) - plugged)
+            returns.append(wait_for(events, PartBack) - plugged)
             playing.kill()
             playing.wait()
         hearing.stop()
