@@ -209,8 +209,12 @@ def start(folder: Path, before: list[str], module: str) -> Running:
     with (folder / "printed.txt").open("wb") as printed:
         process = subprocess.Popen(
             [*before, sys.executable, "-m", module, *arguments],
-            stdin=terminal, stdout=printed, stderr=printed, env=environment, cwd=folder,
-        )  # fmt: skip
+            stdin=terminal,
+            stdout=printed,
+            stderr=printed,
+            env=environment,
+            cwd=folder,
+        )
     os.close(terminal)
     return Running(folder, process, keyboard)
 

@@ -120,11 +120,19 @@ def test_without_a_script_the_session_begins_at_once_and_moves_by_itself(wav: Pa
 
 def test_what_is_logged_has_a_closed_set_of_fields(log: str) -> None:
     allowed = {
-        "speaker": {"who"}, "enrolment": {"quality"}, "phase": {"name", "seconds", "reason"},
-        "announcement": {"id", "text", "chime", "voice"}, "line": {"text"}, "reminder": {"level"},
-        "command": {"name", "source"}, "refused": {"name", "source"}, "plan": {"ends_at"},
-        "degraded": {"part", "lost"}, "forgotten": set(), "ended": {"reason"},
-    }  # fmt: skip
+        "speaker": {"who"},
+        "enrolment": {"quality"},
+        "phase": {"name", "seconds", "reason"},
+        "announcement": {"id", "text", "chime", "voice"},
+        "line": {"text"},
+        "reminder": {"level"},
+        "command": {"name", "source"},
+        "refused": {"name", "source"},
+        "plan": {"ends_at"},
+        "degraded": {"part", "lost"},
+        "forgotten": set(),
+        "ended": {"reason"},
+    }
     for event in parsed(log):
         assert set(event) == {"t", "event"} | allowed[event["event"]]
 

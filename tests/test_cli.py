@@ -294,8 +294,12 @@ def test_who_presses_space_without_a_microphone_is_told_what_stands_in_the_way(t
     keyboard, terminal = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "voice_facilitator", "run", "--setup", "--no-browser"],
-        stdin=terminal, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
-    ) as program:  # fmt: skip
+        stdin=terminal,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as program:
         assert program.stderr is not None
         told = iter(program.stderr.readline, "")
         assert next((line for line in told if "press the space bar" in line), "")

@@ -40,9 +40,13 @@ def visit(browser: Any) -> Iterator[Open]:
 
     def opened(address: str, *, size: dict[str, int] = WIDE, scheme: str = "dark", **options: Any) -> Any:
         context = browser.new_context(
-            viewport=size, color_scheme=scheme, reduced_motion="reduce", has_touch=size is PHONE,
-            is_mobile=size is PHONE, **options,
-        )  # fmt: skip
+            viewport=size,
+            color_scheme=scheme,
+            reduced_motion="reduce",
+            has_touch=size is PHONE,
+            is_mobile=size is PHONE,
+            **options,
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)

@@ -49,9 +49,12 @@ class Program:
                 *(sys.executable, "-m", "voice_facilitator", "run", "--no-browser"),
                 *("--settings", str(settings), "--protocol", str(folder / "short.toml"), *arguments),
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, "XDG_STATE_HOME": str(folder), "COLUMNS": "200"},
-        )  # fmt: skip
+        )
         self.lines: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
 

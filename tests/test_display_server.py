@@ -248,9 +248,11 @@ def test_another_site_can_neither_read_nor_drive(stage: Stage, headers: dict[str
     page = host(stage)
     sent = {name: value.replace("PORT", str(stage.server.port)) for name, value in headers.items()}
     answer = requests.post(
-        f"{page.base}/do", data='{"do": "begin"}', timeout=5,
+        f"{page.base}/do",
+        data='{"do": "begin"}',
+        timeout=5,
         headers={"Content-Type": "application/json", **page.headers, **sent},
-    )  # fmt: skip
+    )
     assert (answer.status_code, stage.done()) == (status, [])
     error = answer.json()["error"]
     assert error["code"]

@@ -111,12 +111,26 @@ def test_it_always_ends_on_time(at: float, away: float) -> None:
 def test_what_is_kept_says_nothing_of_voices_or_words() -> None:
     kept = cut(1200, "1100 enrolment ready\n 1150 other\n 1190 lost microphone")
     assert set(kept) == {
-        "version", "protocol", "machine", "now", "visits", "plan", "paused_at", "timer_only", "reminders",
+        "version",
+        "protocol",
+        "machine",
+        "now",
+        "visits",
+        "plan",
+        "paused_at",
+        "timer_only",
+        "reminders",
         "announced",
-    }  # fmt: skip
+    }
     assert set(kept["plan"]) == {
-        "phase_index", "visit", "phase_started", "phase_ends", "later", "cues_done", "end_stays",
-    }  # fmt: skip
+        "phase_index",
+        "visit",
+        "phase_started",
+        "phase_ends",
+        "later",
+        "cues_done",
+        "end_stays",
+    }
     assert "other" not in json.dumps(kept)
 
 

@@ -43,8 +43,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-m", "voice_facilitator", *arguments],
-        capture_output=True, check=False, text=True, timeout=120, env=environment, cwd=environment["HOME"],
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+        env=environment,
+        cwd=environment["HOME"],
+    )
 
 
 def locked(name: str) -> dict[str, list[str]]:

@@ -44,10 +44,21 @@ from voice_facilitator.settings import Settings, load_settings
 from voice_facilitator.speaking.engine import Pyttsx3Engine
 
 _NUMBERS = {
-    "1": "one", "3": "three", "4": "four", "5": "five", "6": "six", "8": "eight", "10": "ten", "20": "twenty",
-    "25": "twenty five", "30": "thirty", "45": "forty five", "50": "fifty", "75": "seventy five",
+    "1": "one",
+    "3": "three",
+    "4": "four",
+    "5": "five",
+    "6": "six",
+    "8": "eight",
+    "10": "ten",
+    "20": "twenty",
+    "25": "twenty five",
+    "30": "thirty",
+    "45": "forty five",
+    "50": "fifty",
+    "75": "seventy five",
     "100": "one hundred",
-}  # fmt: skip
+}
 MARGINS = (-1.0, -0.5, 0.0, 0.5)
 ALL = frozenset(Action)
 CAUSES = (

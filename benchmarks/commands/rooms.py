@@ -273,8 +273,10 @@ def commands(
             parts: list[Floats | float] = [pauses[0], said, pauses[1]]
             sound, far = rooms.mix(
                 [before, *parts, after] if talks else [0.5, *parts],
-                snr_db=snr, level_dbfs=float(rng.uniform(-48, -28)), noise=noise,
-            )  # fmt: skip
+                snr_db=snr,
+                level_dbfs=float(rng.uniform(-48, -28)),
+                noise=noise,
+            )
             end = (len(before) / RATE if talks else 0.5) + pauses[0] + len(said) / RATE
             yield Clip(f"{engine}/{voice}", sound, text, end, far[1 if talks else 0], talks)
 

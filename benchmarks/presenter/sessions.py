@@ -234,12 +234,10 @@ def casts(speech: Path) -> dict[str, dict[str, Any]]:
             **first,
             "split": cast,
             "speakers": {name: voice for name, voice in voices.items() if name in names},
-            "utterances": [
-                u for u in first["utterances"] + second["utterances"] if u["speaker"] in names
-            ],
+            "utterances": [u for u in first["utterances"] + second["utterances"] if u["speaker"] in names],
         }
         for cast, names in chosen.items()
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -260,11 +258,9 @@ def main() -> None:
         if (folder / "truth.json").exists():
             continue
         split_file = options.out / f"{cast}.json"
-        subprocess.run(
-            [sys.executable, builder, "--split", split_file, "--seed", seed, "--presenter", presenter,
-             "--out", folder, *more],
-            check=True, env=one_thread, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        command = [sys.executable, builder, "--split", split_file, "--seed", seed]
+        command += ["--presenter", presenter, "--out", folder, *more]
+        subprocess.run(command, check=True, env=one_thread, stdout=subprocess.DEVNULL)
         print(name)
 
 

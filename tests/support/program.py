@@ -43,9 +43,12 @@ class Program:
         }
         self.process = subprocess.Popen(
             [*command, "--events", str(self.log), *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self.errors,
+            env=environment,
             start_new_session=True,
-        )  # fmt: skip
+        )
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []

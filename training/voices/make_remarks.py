@@ -88,9 +88,12 @@ def fit(heard: Iterable[tuple[Session, Hops]]) -> dict[str, Floats]:
     absent = np.zeros(len(mean), np.float32)
     absent[often] = found.coef_[0, len(mean) :]
     arrays = {
-        "mean": mean, "scale": scale, "weight": found.coef_[0, : len(mean)], "missing": absent,
+        "mean": mean,
+        "scale": scale,
+        "weight": found.coef_[0, : len(mean)],
+        "missing": absent,
         "bias": found.intercept_,
-    }  # fmt: skip
+    }
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
 

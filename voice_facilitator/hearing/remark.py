@@ -37,9 +37,12 @@ _FARTHEST = 3.0  # standard deviations: what is farther off tells no more; 2 to 
 
 
 def row_of(
-    speech: float, told: Score | None = None, end: Score | None = None, length: float = 0.0,
+    speech: float,
+    told: Score | None = None,
+    end: Score | None = None,
+    length: float = 0.0,
     two: Together | None = None,
-) -> Floats:  # fmt: skip
+) -> Floats:
     """What one hop told, float32 [33].
 
     speech: share of the hop. told, end: of the window and of its end, if there was one. length: of it, in

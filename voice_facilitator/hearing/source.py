@@ -119,9 +119,10 @@ class FileSource:
         if not _LOWEST_RATE <= rate <= _HIGHEST_RATE or not 1 <= channels <= _MOST_CHANNELS:
             self.close()
             raise _bad(
-                "audio-unreadable", f"{path} has {channels} channels at {rate} Hz: that cannot be speech.",
+                "audio-unreadable",
+                f"{path} has {channels} channels at {rate} Hz: that cannot be speech.",
                 "Use a recording of 8 to 192 kHz.",
-            )  # fmt: skip
+            )
         if self._file.frames == 0:
             self.close()
             raise _bad("audio-empty", f"{path} has no sound in it.", "Record or copy it again.")
@@ -152,9 +153,10 @@ class FileSource:
             left -= len(block)
             if not np.isfinite(block).all():
                 raise _bad(
-                    "audio-not-finite", f"{self._path} contains samples that are not numbers.",
+                    "audio-not-finite",
+                    f"{self._path} contains samples that are not numbers.",
                     "It is damaged: convert or record it again.",
-                )  # fmt: skip
+                )
             yield from self._give(resampler.push(block))
         yield from self._give(resampler.push(np.zeros(0, np.float32), last=True))
 

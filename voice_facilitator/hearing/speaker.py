@@ -249,7 +249,7 @@ class WhoSpeaks:
         for _ in range(self._repeat):
             self._turns.hop(
                 score, length, end_score, self._prior(), alone=None if told is None else told.score
-            )  # fmt: skip
+            )
         strength, seconds = self._how_strong(model, remark), self._turns.seconds()
         if self._remarking is not None:
             seconds = max(seconds, _REMARK_SECONDS + self._remarking)
@@ -260,11 +260,21 @@ class WhoSpeaks:
                 told = replace(told, score=score, closer=None if two is None else two.level)
             self.explain(
                 Decision(
-                    self._speaker(), self._reason(model, told, strength), self._turns.odds, told, end_score,
-                    rule.even, rule.agrees, remark, self._screen(model), self._turns.mean(), rule.certain,
-                    strength or 0.0 if self._mode.decide else 0.0, seconds,
+                    self._speaker(),
+                    self._reason(model, told, strength),
+                    self._turns.odds,
+                    told,
+                    end_score,
+                    rule.even,
+                    rule.agrees,
+                    remark,
+                    self._screen(model),
+                    self._turns.mean(),
+                    rule.certain,
+                    strength or 0.0 if self._mode.decide else 0.0,
+                    seconds,
                 )
-            )  # fmt: skip
+            )
 
     def _hop(
         self,

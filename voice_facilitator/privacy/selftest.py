@@ -51,9 +51,13 @@ def run() -> Results | None:
         try:
             answer = subprocess.run(
                 [sys.executable, "-m", "voice_facilitator.privacy.selftest", folder],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env=environment, timeout=_LIMIT_SECONDS, check=False,
-            ).stdout  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                timeout=_LIMIT_SECONDS,
+                check=False,
+            ).stdout
             found: dict[str, Any] = json.loads(answer)
         except (OSError, ValueError, subprocess.TimeoutExpired):
             return None
