@@ -11,8 +11,8 @@ import pytest
 # Before NumPy is loaded, as the hearing process does: threads for its small matrices wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from tests import virtual_room
-from tests.virtual_room import VirtualRoom
+from tests.support import virtual_room
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator.machine import child_process
 
 # A job in the background is deaf to Ctrl-C, and so would be every program that the tests start and interrupt.

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.speech_engines import ToneEngine, name_of
-from tests.virtual_room import VirtualRoom
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Sink
 from voice_facilitator.app.faultlog import FaultLog

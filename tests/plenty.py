@@ -1,4 +1,4 @@
-"""How often tests try random input: FUZZ_TIMES=20 in the environment tries twenty times as much."""
+"""How often tests try random input: FUZZ_TIMES=20 in the environment tries twenty times as many."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
+TIMES = float(os.environ.get("FUZZ_TIMES", "1"))
 _MAY_BE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 
 
 def tries(examples: int) -> settings:
     """As many examples, and always the same ones."""
     return settings(
-        max_examples=max(1, examples * TIMES), derandomize=True, deadline=None, suppress_health_check=_MAY_BE
+        max_examples=max(1, round(examples * TIMES)),
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=_MAY_BE,
     )

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from tests import demo_room, privacy_scan, virtual_room
+from tests import privacy_scan
 from tests.privacy_scan import Found, Needles, Voiceprints
+from tests.support import demo_room, virtual_room
 from voice_facilitator.hearing.voice_model import load_voice_model
 from voice_facilitator.machine.child_process import SUB_COMMAND
 from voice_facilitator.settings import load_settings
@@ -204,8 +205,12 @@ def start(folder: Path, before: list[str], module: str) -> Running:
     with (folder / "printed.txt").open("wb") as printed:
         process = subprocess.Popen(
             [*before, sys.executable, "-m", module, *arguments],
-            stdin=terminal, stdout=printed, stderr=printed, env=environment, cwd=folder,
-        )  # fmt: skip
+            stdin=terminal,
+            stdout=printed,
+            stderr=printed,
+            env=environment,
+            cwd=folder,
+        )
     os.close(terminal)
     return Running(folder, process, keyboard)
 

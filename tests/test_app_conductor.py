@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import plays
 from tests.plenty import tries
+from tests.support import plays
 from voice_facilitator.app.conductor import Conductor
 from voice_facilitator.session import events as ev
 

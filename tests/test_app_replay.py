@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import demo_room, plays
+from tests.support import demo_room, plays
 from voice_facilitator.app import script
 from voice_facilitator.app.eventlog import EventLog
 from voice_facilitator.app.replay import Replay
@@ -20,6 +20,8 @@ from voice_facilitator.hearing.source import FileSource
 from voice_facilitator.hearing.speaker import Reason
 from voice_facilitator.hearing.voice_model import load_voice_model
 from voice_facilitator.session import events as ev
+
+pytestmark = pytest.mark.slow
 
 
 def replay(audio: Path, lines: str | None = None, *, explain: bool = False) -> str:
@@ -118,11 +120,19 @@ def test_without_a_script_the_session_begins_at_once_and_moves_by_itself(wav: Pa
 
 def test_what_is_logged_has_a_closed_set_of_fields(log: str) -> None:
     allowed = {
-        "speaker": {"who"}, "enrolment": {"quality"}, "phase": {"name", "seconds", "reason"},
-        "announcement": {"id", "text", "chime", "voice"}, "line": {"text"}, "reminder": {"level"},
-        "command": {"name", "source"}, "refused": {"name", "source"}, "plan": {"ends_at"},
-        "degraded": {"part", "lost"}, "forgotten": set(), "ended": {"reason"},
-    }  # fmt: skip
+        "speaker": {"who"},
+        "enrolment": {"quality"},
+        "phase": {"name", "seconds", "reason"},
+        "announcement": {"id", "text", "chime", "voice"},
+        "line": {"text"},
+        "reminder": {"level"},
+        "command": {"name", "source"},
+        "refused": {"name", "source"},
+        "plan": {"ends_at"},
+        "degraded": {"part", "lost"},
+        "forgotten": set(),
+        "ended": {"reason"},
+    }
     for event in parsed(log):
         assert set(event) == {"t", "event"} | allowed[event["event"]]
 

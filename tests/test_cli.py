@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests import demo_room
+from tests.support import demo_room
 from voice_facilitator import __version__
 from voice_facilitator.cli.options import event_log
 from voice_facilitator.session.events import Forget
@@ -146,6 +146,7 @@ def test_a_bad_audio_file_gives_3(tmp_path: Path, content: bytes | None, code: s
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_event_log_overwrites_nothing_but_an_event_log(tmp_path: Path) -> None:
     demo_room.needs_encoder()
     room, log = tmp_path / "room.wav", tmp_path / "events.jsonl"
@@ -188,6 +189,7 @@ def test_samples_that_are_not_numbers_give_3(tmp_path: Path) -> None:
     assert (result.returncode, "audio-not-finite" in result.stderr) == (3, True)
 
 
+@pytest.mark.slow
 def test_no_microphone_gives_4_and_says_what_to_do() -> None:
     demo_room.needs_encoder()
     result = call("run", "--begin-after", "0", **no_sound())
@@ -198,6 +200,7 @@ def test_no_microphone_gives_4_and_says_what_to_do() -> None:
     assert (listed.returncode, json.loads(listed.stdout)["error"]["code"]) == (4, "no-microphone")
 
 
+@pytest.mark.slow
 def test_no_speaker_gives_4_where_one_was_asked_for() -> None:
     named = call("run", "--timer-only", "--begin-after", "0", "--speaker", "Jabra", **no_sound())
     assert (named.returncode, "no-speaker" in named.stderr) == (4, True), named.stderr
@@ -206,6 +209,7 @@ def test_no_speaker_gives_4_where_one_was_asked_for() -> None:
     assert "says:" not in spoken.stderr
 
 
+@pytest.mark.slow
 def test_timer_only_asks_for_no_microphone_and_for_nothing_by_voice(tmp_path: Path) -> None:
     file = tmp_path / "short.toml"
     file.write_text(
@@ -222,6 +226,7 @@ def test_timer_only_asks_for_no_microphone_and_for_nothing_by_voice(tmp_path: Pa
     assert "x microphone" not in " ".join(result.stderr.split())
 
 
+@pytest.mark.slow
 def test_a_missing_or_damaged_model_gives_5(tmp_path: Path) -> None:
     """In a copy of the program's files without models."""
     import shutil
@@ -258,6 +263,7 @@ def test_errors_can_be_had_as_json() -> None:
     assert json.loads(result.stdout)["error"]["code"] == "protocol-unknown"
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_missing() -> None:
     result = call("doctor", "--json", **no_sound())
     findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
@@ -288,8 +294,12 @@ def test_who_presses_space_without_a_microphone_is_told_what_stands_in_the_way(t
     keyboard, terminal = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "voice_facilitator", "run", "--setup", "--no-browser"],
-        stdin=terminal, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
-    ) as program:  # fmt: skip
+        stdin=terminal,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as program:
         assert program.stderr is not None
         told = iter(program.stderr.readline, "")
         assert next((line for line in told if "press the space bar" in line), "")
@@ -327,8 +337,11 @@ def test_letters_that_the_output_lacks_are_replaced(encoding: str) -> None:
     ):
         result = subprocess.run(
             [sys.executable, "-m", "voice_facilitator", *command],
-            check=False, capture_output=True, timeout=60, env=environment,
-        )  # fmt: skip
+            check=False,
+            capture_output=True,
+            timeout=60,
+            env=environment,
+        )
         assert (result.returncode, result.stderr) == (0, b"")
         if command[-1] == "--json":
             assert "für" in str(json.loads(result.stdout.decode(encoding))), "data is escaped, not replaced"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests import plays
 from tests.spoken import room
+from tests.support import plays
 from voice_facilitator import phrases, protocols
 from voice_facilitator.app.eventlog import EventLog
 from voice_facilitator.app.replay import Replay

@@ -126,6 +126,7 @@ def test_another_grammar_between_two_utterances_does_not_kill_it() -> None:
     assert heard(room(0.6, TIME_LEFT, 0.8), ALL) == [Request(Action.TIME_LEFT, VOICE)]
 
 
+@pytest.mark.slow
 def test_it_is_heard_by_the_hearing_process_and_only_the_request_leaves() -> None:
     events: queue.Queue[Input] = queue.Queue()
     chosen = SETTINGS.commands.model_copy(update={"engine": str(folder())})

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import demo_room
-from tests.virtual_room import VirtualRoom
+from tests.support import demo_room
+from tests.support.virtual_room import VirtualRoom
 
 pytestmark = pytest.mark.room
 
@@ -20,11 +20,16 @@ pytestmark = pytest.mark.room
 def test_a_silent_demo_makes_no_sound_and_misses_no_speaker(room: VirtualRoom, tmp_path: Path) -> None:
     demo_room.needs_encoder()
     demo_room.room()
-    with room.listening() as heard, subprocess.Popen(
-        [sys.executable, "-m", "voice_facilitator", "demo", "--silent"],
-        stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
-        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
-    ) as program:  # fmt: skip
+    with (
+        room.listening() as heard,
+        subprocess.Popen(
+            [sys.executable, "-m", "voice_facilitator", "demo", "--silent"],
+            stderr=subprocess.PIPE,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+        ) as program,
+    ):
         assert program.stderr is not None
         told = iter(program.stderr.readline, "")
         next(line for line in told if "The story" in line)  # two announcements are over
@@ -42,9 +47,13 @@ def test_the_demo_plays_a_session_and_catches_the_intrusion(room: VirtualRoom, t
     with room.listening() as heard:
         result = subprocess.run(
             [sys.executable, "-m", "voice_facilitator", "demo", "--events", str(log)],
-            capture_output=True, check=False, text=True, timeout=240, stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=240,
+            stdin=subprocess.DEVNULL,
             env={**os.environ, "COLUMNS": "100"},
-        )  # fmt: skip
+        )
     assert result.returncode == 0, result.stderr
     events = [json.loads(line) for line in log.read_text().splitlines()]
     names = [event["name"] for event in events if event["event"] == "phase"]

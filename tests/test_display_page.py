@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.display_stage import Stage, chromium
+from tests.support.display_stage import Stage, chromium
 from voice_facilitator.display.access import Role
 
 WIDE = {"width": 1280, "height": 720}
@@ -40,9 +40,13 @@ def visit(browser: Any) -> Iterator[Open]:
 
     def opened(address: str, *, size: dict[str, int] = WIDE, scheme: str = "dark", **options: Any) -> Any:
         context = browser.new_context(
-            viewport=size, color_scheme=scheme, reduced_motion="reduce", has_touch=size is PHONE,
-            is_mobile=size is PHONE, **options,
-        )  # fmt: skip
+            viewport=size,
+            color_scheme=scheme,
+            reduced_motion="reduce",
+            has_touch=size is PHONE,
+            is_mobile=size is PHONE,
+            **options,
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
@@ -355,6 +359,7 @@ def test_buttons_undo_and_a_second_press_for_what_is_for_good(stage: Stage, visi
 # ------------------------------------------------------------ several pages, lost and found
 
 
+@pytest.mark.slow
 def test_two_pages_and_a_phone_that_may_only_look(visit: Open) -> None:
     with Stage(share=Role.VIEW) as stage:
         wall, desk = visit(stage.server.address), visit(stage.server.address)
@@ -377,6 +382,7 @@ def test_two_pages_and_a_phone_that_may_only_look(visit: Open) -> None:
         shows(phone, "title", "Welcome")
 
 
+@pytest.mark.slow
 def test_a_page_that_loses_the_program_says_so_and_finds_it_again(stage: Stage, visit: Open) -> None:
     page = visit(stage.server.address)
     stage.press("begin")

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import demo_room
-from tests.display_stage import chromium
+from tests.support import demo_room
+from tests.support.display_stage import chromium
+from tests.support.virtual_room import VirtualRoom
 from tests.test_display_page import shows, violations, wait_for
-from tests.virtual_room import VirtualRoom
 
 pytestmark = pytest.mark.room
 SHORT = """
@@ -49,9 +49,12 @@ class Program:
                 *(sys.executable, "-m", "voice_facilitator", "run", "--no-browser"),
                 *("--settings", str(settings), "--protocol", str(folder / "short.toml"), *arguments),
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, "XDG_STATE_HOME": str(folder), "COLUMNS": "200"},
-        )  # fmt: skip
+        )
         self.lines: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
 

@@ -14,8 +14,8 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.display_stage import Stage
 from tests.plenty import tries
+from tests.support.display_stage import Stage
 from voice_facilitator.display.access import Access, RateLimit, Role, host_allowed
 from voice_facilitator.display.routes import Limits
 from voice_facilitator.display.server import RoomServer
@@ -263,9 +263,11 @@ def test_another_site_can_neither_read_nor_drive(stage: Stage, headers: dict[str
     page = host(stage)
     sent = {name: value.replace("PORT", str(stage.server.port)) for name, value in headers.items()}
     answer = requests.post(
-        f"{page.base}/do", data='{"do": "begin"}', timeout=5,
+        f"{page.base}/do",
+        data='{"do": "begin"}',
+        timeout=5,
         headers={"Content-Type": "application/json", **page.headers, **sent},
-    )  # fmt: skip
+    )
     assert (answer.status_code, stage.done()) == (status, [])
     error = answer.json()["error"]
     assert error["code"]

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests import plays
+from tests.support import plays
 from voice_facilitator import protocols
 from voice_facilitator.app.presses import SETTLE_SECONDS, Presses
 from voice_facilitator.display.keys import Press, press_for
@@ -89,9 +89,13 @@ def test_minutes_in_words() -> None:
     phrases = protocols.load_phrases("en-gb")
     said = [calmly(seconds, phrases) for seconds in (20, 61, 150, 500, 640, 1300)]
     assert said == [
-        "less than a minute", "about one minute", "about three minutes", "about eight minutes",
-        "about ten minutes", "about twenty minutes",
-    ]  # fmt: skip
+        "less than a minute",
+        "about one minute",
+        "about three minutes",
+        "about eight minutes",
+        "about ten minutes",
+        "about twenty minutes",
+    ]
 
 
 def test_lines_for_a_log() -> None:
@@ -121,10 +125,16 @@ def test_a_state_is_sent_when_it_is_new_and_once_a_second() -> None:
 @pytest.mark.parametrize(
     ("key", "action"),
     [
-        (" ", Action.BEGIN), ("B", Action.PAUSE), ("p", Action.PAUSE), (".", Action.PAUSE),
-        ("+", Action.MORE_TIME), ("u", Action.UNDO), ("t", Action.TIMER_ONLY), ("y", Action.YES),
+        (" ", Action.BEGIN),
+        ("B", Action.PAUSE),
+        ("p", Action.PAUSE),
+        (".", Action.PAUSE),
+        ("+", Action.MORE_TIME),
+        ("u", Action.UNDO),
+        ("t", Action.TIMER_ONLY),
+        ("y", Action.YES),
     ],
-)  # fmt: skip
+)
 def test_keys(key: str, action: Action) -> None:
     press = press_for(key, frozenset({Action.BEGIN}))
     assert press is not None

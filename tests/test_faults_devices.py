@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import demo_room, speech_engines
+from tests import speech_engines
 from tests.fault_stage import Play
 from tests.speech_engines import ToneEngine
-from tests.virtual_room import VirtualRoom
+from tests.support import demo_room
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator.app import live as live_module
 from voice_facilitator.hearing.process import Array, Microphone
 from voice_facilitator.session import events as ev

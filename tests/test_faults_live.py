@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import demo_room, speech_engines
+from tests import speech_engines
 from tests.fault_stage import Play
-from tests.virtual_room import VirtualRoom
+from tests.support import demo_room
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator import models
 from voice_facilitator.app import live as live_module
 from voice_facilitator.app.eventlog import EventLog

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plays import Heard, event, play, protocol, session, shipped_policy, wording
 from tests.plenty import tries
+from tests.support.plays import Heard, event, play, protocol, session, shipped_policy, wording
+from tests.support.program import LIMIT, PROTOCOL, Program, kept_in, orphans, wait_for
 from voice_facilitator import protocols
 from voice_facilitator.app import resume
 from voice_facilitator.app.resume import ResumeFile, single_session
@@ -30,7 +31,6 @@ from voice_facilitator.session import events as ev
 from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings()
-LIMIT = 60.0  # seconds; generous, since machines are busy
 
 
 def cut(at: float, before: str = "", name: str = "balint-45") -> dict[str, Any]:
@@ -111,23 +111,30 @@ def test_it_always_ends_on_time(at: float, away: float) -> None:
 def test_what_is_kept_says_nothing_of_voices_or_words() -> None:
     kept = cut(1200, "1100 enrolment ready\n 1150 other\n 1190 lost microphone")
     assert set(kept) == {
-        "version", "protocol", "machine", "now", "visits", "plan", "paused_at", "timer_only", "reminders",
+        "version",
+        "protocol",
+        "machine",
+        "now",
+        "visits",
+        "plan",
+        "paused_at",
+        "timer_only",
+        "reminders",
         "announced",
-    }  # fmt: skip
+    }
     assert set(kept["plan"]) == {
-        "phase_index", "visit", "phase_started", "phase_ends", "later", "cues_done", "end_stays",
-    }  # fmt: skip
+        "phase_index",
+        "visit",
+        "phase_started",
+        "phase_ends",
+        "later",
+        "cues_done",
+        "end_stays",
+    }
     assert "other" not in json.dumps(kept)
 
 
 # ------------------------------------------------------------ the file
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -248,76 +255,6 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
 # ------------------------------------------------------------ the program itself
 
 
-PROTOCOL = """
-title = "Three parts"
-description = "For tests."
-language = "en-gb"
-goodbye = "Goodbye."
-[[phase]]
-name = "first"
-title = "First"
-minutes = {minutes}
-floor = "everyone"
-announcement = "First."
-[[phase]]
-name = "second"
-title = "Second"
-minutes = {minutes}
-floor = "everyone"
-announcement = "Second."
-elasticity = "flexible"
-[[phase]]
-name = "third"
-title = "Third"
-minutes = {minutes}
-floor = "everyone"
-announcement = "Third."
-"""
-
-
-class Program:
-    """`run` as a process of its own, without a terminal, a microphone or a speaker."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        self.log = folder / f"events-{time.monotonic_ns()}.jsonl"
-        self.errors = (folder / f"stderr-{time.monotonic_ns()}").open("w+")
-        command = [sys.executable, "-m", "voice_facilitator", "run", "--timer-only", "--begin-after", "0"]
-        command += ["--protocol", str(folder / "three.toml"), "--audio", str(folder / "silence.wav")]
-        environment = {
-            **os.environ,
-            "XDG_STATE_HOME": str(folder),
-            "PULSE_SERVER": "unix:/nonexistent",
-            "COLUMNS": "200",
-        }
-        self.process = subprocess.Popen(
-            [*command, "--events", str(self.log), *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
-
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        whole = [json.loads(text) for text in lines if text.endswith("}")]
-        return [entry for entry in whole if entry["event"] == kind]
-
-    def wait_for_phase(self, name: str) -> dict[str, Any]:
-        def there() -> bool:
-            assert self.process.poll() is None, self.said()
-            return any(entry["name"] == name for entry in self.events("phase"))
-
-        wait_for(there)
-        return next(entry for entry in self.events("phase") if entry["name"] == name)
-
-    def said(self) -> str:
-        self.errors.seek(0)
-        return self.errors.read()
-
-    def power_cut(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)  # its helper processes too
-        self.process.wait()
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
     import numpy as np
@@ -338,10 +275,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
         program.errors.close()
 
 
-def kept_in(folder: Path) -> Path:
-    return folder / "voice-facilitator" / "resume.json"
-
-
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the state folder is moved as on Linux")
 def test_after_a_power_cut_the_program_goes_on_and_ends_on_time(
     start: Callable[..., Program], tmp_path: Path
@@ -364,6 +298,7 @@ def test_after_a_power_cut_the_program_goes_on_and_ends_on_time(
     assert not kept_in(tmp_path).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the state folder is moved as on Linux")
 def test_who_does_not_want_it_gets_a_new_session_and_a_second_program_is_refused(
     start: Callable[..., Program], tmp_path: Path
@@ -394,16 +329,21 @@ def test_who_does_not_want_it_gets_a_new_session_and_a_second_program_is_refused
 @pytest.mark.parametrize(
     ("names", "seconds_after_log", "gap_seconds"),
     [
-        ("SIGINT SIGINT", 0.0, 0.1), ("SIGINT SIGINT", 0.3, 0.1), ("SIGINT SIGTERM", 1.1, 0.1),
-        ("SIGTERM SIGTERM", 0.0, 0.1), ("SIGTERM SIGHUP", 0.2, 0.0), ("SIGHUP SIGTERM", 0.1, 0.001),
-        ("SIGHUP SIGTERM SIGINT", 2.0, 0.0), ("SIGINT SIGHUP SIGTERM", 2.5, 0.01),
+        ("SIGINT SIGINT", 0.0, 0.1),
+        ("SIGINT SIGINT", 0.3, 0.1),
+        ("SIGINT SIGTERM", 1.1, 0.1),
+        ("SIGTERM SIGTERM", 0.0, 0.1),
+        ("SIGTERM SIGHUP", 0.2, 0.0),
+        ("SIGHUP SIGTERM", 0.1, 0.001),
+        ("SIGHUP SIGTERM SIGINT", 2.0, 0.0),
+        ("SIGINT SIGHUP SIGTERM", 2.5, 0.01),
     ],
-)  # fmt: skip
+)
 def test_signals_at_any_moment_end_it_and_leave_nothing(
     start: Callable[..., Program], tmp_path: Path, names: str, seconds_after_log: float, gap_seconds: float
 ) -> None:
     """While it makes itself ready, and after: the whole group of processes gets them, as in a terminal, and
-    some come while the program puts things away. `benchmarks/signals.py` tries hundreds of moments."""
+    some come while the program puts things away. `benchmarks.running.signals` tries hundreds of moments."""
     program = start(minutes=5)
     wait_for(program.log.exists)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -418,15 +358,4 @@ def test_signals_at_any_moment_end_it_and_leave_nothing(
     assert [entry["reason"] for entry in program.events("ended")] in (["stopped"], [])
     if names.startswith("SIGINT"):  # a person ended it, and not the computer
         assert not kept_in(tmp_path).exists()
-    wait_for(lambda: not processes_of(program.process.pid))
-
-
-def processes_of(session: int) -> list[str]:
-    """The living processes that were started in this terminal session."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, _, its_session = entry.read_text().rpartition(")")[2].split()[:4]
-            if int(its_session) == session and state != "Z":
-                found.append(entry.parent.name)
-    return found
+    wait_for(lambda: not orphans())

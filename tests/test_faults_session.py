@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plays import play, timeline
+from tests.support.plays import play, timeline
 from voice_facilitator import models, protocols, resources
 from voice_facilitator.app import doctor, privacy_check
 from voice_facilitator.app.faultlog import FaultLog, last_session, read

@@ -136,5 +136,9 @@ def test_any_bytes_as_a_fault_log(file: Path, content: bytes) -> None:
     doctor._last_session_of(faultlog.read(file))
     faultlog.FaultLog(file)
     assert faultlog.last_session(faultlog.read(file)) == {
-        "day": faultlog.read(file)[-1]["day"], "lost": [], "restarts": 0, "dropped": 0, "missed_seconds": 0.0,
-    }  # fmt: skip
+        "day": faultlog.read(file)[-1]["day"],
+        "lost": [],
+        "restarts": 0,
+        "dropped": 0,
+        "missed_seconds": 0.0,
+    }

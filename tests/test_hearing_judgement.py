@@ -215,9 +215,7 @@ enrolments = st.sampled_from(Enrolment)
 
 
 @tries(400)
-@given(
-    st.floats(-5, 5), st.floats(0, 3) | st.none(), likelihoods | st.none(), enrolments, st.booleans()
-)  # fmt: skip
+@given(st.floats(-5, 5), st.floats(0, 3) | st.none(), likelihoods | st.none(), enrolments, st.booleans())
 def test_a_judgement(
     odds: float, mean: float | None, remark: float | None, enrolment: Enrolment, in_discussion: bool
 ) -> None:

@@ -107,6 +107,7 @@ def test_killed_it_is_lost_and_comes_back(quiet_room: Listener) -> None:
     assert hearing.restarts == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_hanging_it_is_replaced(quiet_room: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor = quiet_room.hearing._supervisor
@@ -183,8 +184,10 @@ def test_a_process_that_talks_nonsense_is_ended_and_replaced(
 ) -> None:
     """The first child is a script that sends this; the one after it is a hearing process again."""
     script = tmp_path / "nonsense.py"
-    script.write_text(f"import sys, time\nsys.stdout.buffer.write({frame(nonsense)!r})\nsys.stdout.flush()\n"
-                      "time.sleep(3600)\n")  # fmt: skip
+    script.write_text(
+        f"import sys, time\nsys.stdout.buffer.write({frame(nonsense)!r})\nsys.stdout.flush()\n"
+        "time.sleep(3600)\n"
+    )
     usual = child_process.command_line("hearing")
     commands = [[sys.executable, str(script)], usual]
     monkeypatch.setattr(child_process, "command_line", lambda _: commands.pop(0) if commands[1:] else usual)

@@ -30,13 +30,17 @@ def test_an_interrupt_from_before_it_began_ends_it_with_its_exit_code(command: l
         pytest.skip("the program is not installed beside this Python")
     ended = subprocess.run(
         [*command, "protocols", "list"],
-        preexec_fn=pressed_already, capture_output=True, check=False, text=True, timeout=60,
-    )  # fmt: skip
+        preexec_fn=pressed_already,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
     assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (130, "", "Stopped.")
 
 
 def test_while_python_starts_it_is_quiet_too() -> None:
-    if not BESIDE_PYTHON.exists() or "--block-signal" not in BESIDE_PYTHON.read_text().splitlines()[0]:
+    if not BESIDE_PYTHON.exists() or "--block-signal" not in BESIDE_PYTHON.read_text():
         pytest.skip("the program was not installed by scripts/setup, or env cannot hold signals back")
     for milliseconds in range(0, 60, 4):  # Python takes about 30 to start
         started = subprocess.Popen(
@@ -47,8 +51,10 @@ def test_while_python_starts_it_is_quiet_too() -> None:
         out, said = started.communicate(timeout=60)
         # In the first millisecond there is no Python yet, and it ends as any program does.
         assert (started.returncode, out, said.strip()) in [
-            (130, "", "Stopped."), (-signal.SIGINT, "", ""), (0, f"voice-facilitator {__version__}\n", "")
-        ]  # fmt: skip
+            (130, "", "Stopped."),
+            (-signal.SIGINT, "", ""),
+            (0, f"voice-facilitator {__version__}\n", ""),
+        ]
 
 
 # The program as its command starts it, with a signal sent to itself: where it loads its command line, or when
@@ -77,8 +83,11 @@ def test_whoever_ends_it_and_however_early_or_late_it_never_ends_by_a_signal(
 ) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", _SENT, name, moment, "--version"],
-        capture_output=True, check=False, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
     assert (ended.returncode, ended.stdout, ended.stderr.strip()) == outcome
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests import demo_room
-from tests.virtual_room import Heard, VirtualRoom
+from tests.support import demo_room
+from tests.support.virtual_room import Heard, VirtualRoom
 from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Sink
 from voice_facilitator.app.live import LiveSession

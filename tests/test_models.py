@@ -78,9 +78,15 @@ def server() -> Iterator[Server]:
 
 def entry(server: Server, **changes: Any) -> ModelEntry:
     values = {
-        "name": "test", "kind": "recogniser", "what": "a test", "licence": "none", "source": "here",
-        "file": "model-1", "url": server.url, "sha256": hashlib.sha256(server.data).hexdigest(),
-    }  # fmt: skip
+        "name": "test",
+        "kind": "recogniser",
+        "what": "a test",
+        "licence": "none",
+        "source": "here",
+        "file": "model-1",
+        "url": server.url,
+        "sha256": hashlib.sha256(server.data).hexdigest(),
+    }
     return ModelEntry(**(values | changes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 TOP = Path(__file__).parent.parent
+LOCKS = ("requirements-setup.lock", "requirements.lock", "requirements-dev.lock")
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +35,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment in which only the installed package is found, away from the checkout."""
     place = tmp_path_factory.mktemp("installed")
-    quiet = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *quiet, "--target", str(place), str(wheel)],
-        check=True, timeout=300,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+    subprocess.run([*command, "--no-deps", "--target", str(place), str(wheel)], check=True, timeout=300)
     return {**os.environ, "PYTHONPATH": str(place), "XDG_DATA_HOME": str(place / "data"), "HOME": str(place)}
 
 
 def call(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-m", "voice_facilitator", *arguments],
-        capture_output=True, check=False, text=True, timeout=120, env=environment, cwd=environment["HOME"],
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+        env=environment,
+        cwd=environment["HOME"],
+    )
 
 
 def locked(name: str) -> dict[str, list[str]]:
@@ -87,7 +91,7 @@ def test_its_bill_of_materials_names_every_package_with_its_hashes(wheel: Path) 
 # ---------------------------------------------------------------- what is locked
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_everything_locked_has_one_version_and_hashes_and_no_address(name: str) -> None:
     packages = locked(name)
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", package) for package in packages)
@@ -95,20 +99,29 @@ def test_everything_locked_has_one_version_and_hashes_and_no_address(name: str) 
     assert "://" not in (TOP / name).read_text()
 
 
-def test_the_lock_holds_what_is_asked_for() -> None:
+def test_the_locks_hold_what_is_asked_for() -> None:
     """Where this fails, dependencies were changed: scripts/lock."""
-    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-    for name, asked in {
-        "requirements.lock": project["dependencies"],
-        "requirements-dev.lock": project["dependencies"] + project["optional-dependencies"]["dev"],
-    }.items():
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    asked = {
+        ("requirements-setup.lock",): [*groups["setup"], *project["build-system"]["requires"]],
+        ("requirements.lock",): project["project"]["dependencies"],
+        LOCKS: groups["dev"],
+    }
+    for names, wanted in asked.items():
         versions: dict[str, list[str]] = {}
-        for package in locked(name):
-            of, _, version = package.partition("==")
+        for of, _, version in (package.partition("==") for name in names for package in locked(name)):
             versions.setdefault(canonicalize_name(of), []).append(version)
-        for each in map(Requirement, asked):
+        for each in map(Requirement, wanted):
             found = versions.get(canonicalize_name(each.name), [])
-            assert any(each.specifier.contains(version) for version in found), f"{name}: {each}"
+            assert any(each.specifier.contains(version) for version in found), f"{names[-1]}: {each}"
+
+
+def test_the_locks_can_be_installed_together() -> None:
+    packages = [{package.partition("==")[0]: package for package in locked(name)} for name in LOCKS]
+    for one, other in itertools.combinations(packages, 2):
+        for name in one.keys() & other.keys():
+            assert one[name] == other[name]
 
 
 def test_every_licence_is_one_of_those_allowed() -> None:

@@ -71,8 +71,12 @@ def attempts(folder: Path, kind: str) -> dict[str, Any]:
     environment |= wiping_allocator(environment)
     result = subprocess.run(
         [sys.executable, "-c", _TRIES, str(old), str(folder / "new"), kind],
-        capture_output=True, text=True, check=True, timeout=60, env=environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=environment,
+    )
     assert old.read_text() == "here before"
     assert {path.name for path in folder.iterdir()} == {"old"}
     found: dict[str, Any] = json.loads(result.stdout)
@@ -105,9 +109,12 @@ def test_freed_memory_is_overwritten(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     code = "from voice_facilitator.privacy import memory; print(memory.freed_memory_is_overwritten())"
     plain = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
         env=environment | {"PYTHONMALLOC": "malloc"},
-    )  # fmt: skip
+    )
     assert plain.stdout.strip() == "False", "the check must be able to fail"
 
 
@@ -121,8 +128,12 @@ def doctor(**environment: str) -> dict[str, dict[str, str]]:
     """What `voice-facilitator doctor --privacy` finds, by what it is about."""
     result = subprocess.run(
         [sys.executable, "-m", "voice_facilitator", "doctor", "--privacy", "--json"],
-        capture_output=True, text=True, check=True, timeout=120, env=os.environ | environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env=os.environ | environment,
+    )
     return {finding["what"]: finding for finding in json.loads(result.stdout)}
 
 

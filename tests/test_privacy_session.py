@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import demo_room, privacy_scan, privacy_stage, virtual_room
+from tests import privacy_scan, privacy_stage
 from tests.privacy_stage import TOP, Running
-from tests.virtual_room import VirtualRoom
+from tests.support import demo_room, virtual_room
+from tests.support.virtual_room import VirtualRoom
 
 pytestmark = pytest.mark.room
 

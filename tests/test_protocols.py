@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plays import wording
 from tests.plenty import tries
+from tests.support.plays import wording
 from voice_facilitator import checked_toml, protocols
 from voice_facilitator.checked_toml import FileMistakes, did_you_mean
 from voice_facilitator.errors import ExitCode, FacilitatorError

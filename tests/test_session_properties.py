@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from tests.plays import Timed, protocol, shipped_policy, wording
 from tests.plenty import tries
+from tests.support.plays import Timed, protocol, shipped_policy, wording
 from voice_facilitator.session import Policy, Protocol, Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Cue, CueKind, Elasticity, Phase

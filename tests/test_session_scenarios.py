@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plays import (
+from tests.support.plays import (
     Heard,
     conversation,
     event,
@@ -477,8 +477,10 @@ def test_a_resume_can_be_taken_back_after_the_next_part_began() -> None:
 def test_a_beginning_can_be_taken_back(asked: str) -> None:
     heard = play(f"0 silence\n 10 {asked}\n 20 undo\n 500 begin", until=501)
     assert heard.only("back", "forget", "phase", after=20) == [
-        "20 back to start", "20 forget", "500 phase welcome",
-    ]  # fmt: skip
+        "20 back to start",
+        "20 forget",
+        "500 phase welcome",
+    ]
     view = heard.session.view()
     assert (view.phase_left, view.session_left) == (pytest.approx(59), pytest.approx(45 * 60 - 1))
     waiting = play(f"0 silence\n 10 {asked}\n 20 undo", until=400).session.view()

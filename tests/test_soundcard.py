@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.virtual_room import VirtualRoom
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator import soundcard
 from voice_facilitator.errors import ExitCode, FacilitatorError
 

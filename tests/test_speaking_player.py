@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 
-from tests.virtual_room import VirtualRoom
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.soundcard import Samples

@@ -20,7 +20,7 @@ import pytest
 
 from tests import speech_engines
 from tests.speech_engines import SECONDS_PER_WORD, ToneEngine
-from tests.virtual_room import VirtualRoom
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator.session.events import (
     AnnouncementFinished,
     AnnouncementStarted,

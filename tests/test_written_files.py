@@ -236,9 +236,15 @@ def test_a_key_is_found_however_it_is_written() -> None:
     )
     lines = line_numbers(text)
     places = {
-        ("plain",): 1, ("a.b",): 2, ("c d", "eA", "f"): 3, ("c d",): 3, ("x.y", "z", "key"): 5,
-        ("list", "x", 0, "k"): 7, ("list", "x", 1, "k"): 9, ("list", "x", 1, "inner", "k"): 11,
-    }  # fmt: skip
+        ("plain",): 1,
+        ("a.b",): 2,
+        ("c d", "eA", "f"): 3,
+        ("c d",): 3,
+        ("x.y", "z", "key"): 5,
+        ("list", "x", 0, "k"): 7,
+        ("list", "x", 1, "k"): 9,
+        ("list", "x", 1, "inner", "k"): 11,
+    }
     assert {place: lines.get(place) for place in places} == places
     assert line_of(("a.b", "deeper"), lines) == 2
 

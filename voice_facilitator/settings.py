@@ -95,9 +95,11 @@ def load_defaults() -> Settings:
         return checked_toml.load(shipped("config", "settings.toml"), Settings, _CODE)
     except FacilitatorError as error:  # not the user's to mend
         raise FacilitatorError(
-            _CODE, f"The settings that come with the program are damaged. {error.message}",
-            "Install the program again.", exit_code=ExitCode.BAD_FILE,
-        ) from error  # fmt: skip
+            _CODE,
+            f"The settings that come with the program are damaged. {error.message}",
+            "Install the program again.",
+            exit_code=ExitCode.BAD_FILE,
+        ) from error
 
 
 def load_settings(path: Path | None = None) -> Settings:

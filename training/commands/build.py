@@ -1,7 +1,7 @@
 """Step 4: a network becomes a model folder that vosk loads.
 
-    python training/commands/build.py WORK/network.pt models/commands-en
-    python training/commands/build.py models/commands-en models/commands-en   # after a change of phrases
+    python -m training.commands.build WORK/network.pt models/commands-en
+    python -m training.commands.build models/commands-en models/commands-en   # after a change of phrases
 
 The graph knows a few thousand words, so a grammar may hold any of them. `[unk]`, the filler, is everything
 else: ordinary words in any order, by frequency, or phones in any order, by what follows what. Ordinary speech
@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kaldi import Arc, Layer, read_network, write_fst, write_model
-from network import LAYERS, PDFS, STAY, Network
-from sound import MFCC_CONF
-from vocabulary import (
+
+from training.commands.kaldi import Arc, Layer, read_network, write_fst, write_model
+from training.commands.network import LAYERS, PDFS, STAY, Network
+from training.commands.sound import MFCC_CONF
+from training.commands.vocabulary import (
     PDF,
     PHONES,
     SILENCE,

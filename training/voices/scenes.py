@@ -1,6 +1,6 @@
 """Two voices in one simulated room, alone and at the same time, as `two_voices.py` learns from them.
 
-    python training/voices/scenes.py ../shared/speech WORK/material.npz
+    python -m training.voices.scenes ../shared/speech WORK/material.npz
 
 writes what scenes are made of: the speech of each voice in a row, echoes of simulated rooms, noises. `Scenes`
 makes them, anew for every batch and on a GPU if there is one. A scene is two pieces of 1.6 s of each of two
@@ -11,9 +11,7 @@ speak all the time, one says something into the other's words, or one follows th
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from scipy.fft import next_fast_len
 from scipy.signal import butter, sosfreqz
 from torch import Tensor
 
+from benchmarks import corpus
 from voice_facilitator.hearing.encoder import _FILTERS, _FRAME, _HOP, _LEVEL, _TAPER, RATE, WINDOW_SAMPLES
 
 SEATS = 8  # and the presenter's chair moved back
@@ -284,9 +283,8 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the .npz file")
     parser.add_argument("--rooms", type=int, default=80)
     options = parser.parse_args()
-    sys.path.insert(0, str(options.speech))
     splits = [json.loads((options.speech / name).read_text()) for name in ("dev.json", "more_voices.json")]
-    np.savez(options.out, **material(importlib.import_module("build_session"), splits, options.rooms))
+    np.savez(options.out, **material(corpus.script(options.speech, "build_session"), splits, options.rooms))
 
 
 if __name__ == "__main__":

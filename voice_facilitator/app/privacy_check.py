@@ -56,10 +56,11 @@ def examine() -> Iterator[Finding]:
     yield from _system()
     yield _kept()
     yield Finding(
-        "not checked here", Health.NOTE,
+        "not checked here",
+        Health.NOTE,
         "the system's sound server, the microphone itself, other programs and devices in the room, and what "
         "people remember; docs/privacy.md says how the rest was proven and how to repeat it",
-    )  # fmt: skip
+    )
 
 
 def _tried(results: Results) -> Iterator[Finding]:
@@ -77,31 +78,34 @@ def _tried(results: Results) -> Iterator[Finding]:
     locked, total = results.locked_bytes >> 10, results.private_bytes >> 10
     enough = results.locked_bytes == results.private_bytes
     yield Finding(
-        "memory", Health.GOOD if enough else Health.NOTE,
+        "memory",
+        Health.GOOD if enough else Health.NOTE,
         f"{locked} of {total} KiB for sound and voiceprints are kept out of swap",
         "" if enough else _MEMLOCK_HINT,
-    )  # fmt: skip
+    )
     yield Finding(
-        "forgetting", Health.GOOD if results.wiped else Health.BAD,
+        "forgetting",
+        Health.GOOD if results.wiped else Health.BAD,
         "sound and voiceprints are overwritten in place" if results.wiped else "they were not overwritten",
-    )  # fmt: skip
-    freed = results.freed_is_overwritten
-    yield Finding(
-        "freed memory", Health.GOOD if freed else Health.NOTE,
-        "what libraries give back is overwritten at once" if freed else
-        "this system does not overwrite what libraries give back: it stays in memory until it is used again "
-        "or the session ends",
-    )  # fmt: skip
+    )
+    freed = "what libraries give back is overwritten at once"
+    if not results.freed_is_overwritten:
+        freed = (
+            "this system does not overwrite what libraries give back: "
+            "it stays in memory until it is used again or the session ends"
+        )
+    yield Finding("freed memory", Health.GOOD if results.freed_is_overwritten else Health.NOTE, freed)
 
 
 def _refused(what: str, good: str, tried: dict[str, str]) -> Finding:
     worked = [name for name, result in tried.items() if result == WORKED]
     if worked:
         return Finding(
-            what, Health.NOTE,
+            what,
+            Health.NOTE,
             f"this system does not prevent {', '.join(worked)}; the program does not do it",
             _LANDLOCK_HINT if sys.platform == "linux" else "Only Linux offers this.",
-        )  # fmt: skip
+        )
     return Finding(what, Health.GOOD, f"{good} (tried: {', '.join(tried)})")
 
 
@@ -111,19 +115,21 @@ def _announcements() -> Finding:
             "announcements", Health.GOOD, "rendered in memory without a name: no file, whatever happens"
         )
     return Finding(
-        "announcements", Health.NOTE,
+        "announcements",
+        Health.NOTE,
         "rendered through a file in the temporary folder, one sentence of ours at a time, then removed",
-    )  # fmt: skip
+    )
 
 
 def _system() -> Iterator[Finding]:
     swaps = Path("/proc/swaps")
     if swaps.is_file() and len(swaps.read_text().splitlines()) > 1:
         yield Finding(
-            "swap", Health.NOTE,
+            "swap",
+            Health.NOTE,
             "this computer has swap; the locked memory is kept out of it, but not out of hibernation",
             "Do not let the computer hibernate (suspend to disk) during a session.",
-        )  # fmt: skip
+        )
 
 
 def _kept() -> Finding:

@@ -256,9 +256,12 @@ class _Pages:
         role = self._access.role_of(key.strip()) if kind.lower() == "bearer" else None
         if role is None:
             raise Refusal(
-                401, "no-key", "This page needs the address that the program showed.", "Open that address.",
+                401,
+                "no-key",
+                "This page needs the address that the program showed.",
+                "Open that address.",
                 www_authenticate="Bearer",
-            )  # fmt: skip
+            )
         return role
 
     def _may_drive(self, request: Request) -> Role:

@@ -72,11 +72,21 @@ class RoomServer:
             clock=self._clock,
         )
         config = uvicorn.Config(
-            app, http="h11", ws="none", loop="asyncio", lifespan="off", interface="asgi3",
-            log_config=None, log_level="critical", access_log=False, server_header=False, proxy_headers=False,
-            limit_concurrency=200, timeout_graceful_shutdown=_GOODBYE_SECONDS,
+            app,
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=200,
+            timeout_graceful_shutdown=_GOODBYE_SECONDS,
             h11_max_incomplete_event_size=16_384,
-        )  # fmt: skip
+        )
         self._server = _Server(config)
         self._thread = threading.Thread(target=self._run, args=(sockets,), name="display", daemon=True)
         self._thread.start()

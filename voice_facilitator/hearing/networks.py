@@ -55,14 +55,12 @@ def reading(what: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise FacilitatorError(
-            "model-missing", f"{what} is not there.",
-            INSTALL_AGAIN, exit_code=ExitCode.NO_MODEL,
-        ) from error  # fmt: skip
+            "model-missing", f"{what} is not there.", INSTALL_AGAIN, exit_code=ExitCode.NO_MODEL
+        ) from error
     except Exception as error:  # damaged files raise half a dozen kinds
         raise FacilitatorError(
-            "model-damaged", f"{what} cannot be read.",
-            INSTALL_AGAIN, exit_code=ExitCode.NO_MODEL,
-        ) from error  # fmt: skip
+            "model-damaged", f"{what} cannot be read.", INSTALL_AGAIN, exit_code=ExitCode.NO_MODEL
+        ) from error
 
 
 class OnnxNetwork:
@@ -89,9 +87,8 @@ class OnnxNetwork:
         ]
         if parts != [["features"], [["whole", *shape], ["end", *shape]]]:
             raise FacilitatorError(
-                "model-damaged", "The voice encoder lacks a part.", INSTALL_AGAIN,
-                exit_code=ExitCode.NO_MODEL,
-            )  # fmt: skip
+                "model-damaged", "The voice encoder lacks a part.", INSTALL_AGAIN, exit_code=ExitCode.NO_MODEL
+            )
 
     def __call__(self, features: Floats) -> Floats:
         """See `Network`."""

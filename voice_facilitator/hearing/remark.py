@@ -1,8 +1,9 @@
 """Is this a remark of the presenter's? A logistic regression on what the last 2.5 s told.
 
 Each hop of 0.2 s leaves a row of numbers: scores of the window and of its end, those of both voices where two
-may speak at once, and how close each is to whom. `benchmarks/make_remarks.py` fits the weights to sessions of
-known truth; docs/presenter-detection.md tells how, and how well it does with presenters it was not fitted to.
+may speak at once, and how close each is to whom. `training/voices/make_remarks.py` fits the weights to
+sessions of known truth; docs/presenter-detection.md tells how, and how well it does with presenters it was
+not fitted to.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ _FARTHEST = 3.0  # standard deviations: what is farther off tells no more; 2 to 
 
 
 def row_of(
-    speech: float, told: Score | None = None, end: Score | None = None, length: float = 0.0,
+    speech: float,
+    told: Score | None = None,
+    end: Score | None = None,
+    length: float = 0.0,
     two: Together | None = None,
-) -> Floats:  # fmt: skip
+) -> Floats:
     """What one hop told, float32 [33].
 
     speech: share of the hop. told, end: of the window and of its end, if there was one. length: of it, in

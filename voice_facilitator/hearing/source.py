@@ -233,14 +233,16 @@ class FileSource:
             done += len(block)
             if not np.isfinite(block).all():
                 raise bad(
-                    "audio-not-finite", f"{self._path} contains samples that are not numbers.",
+                    "audio-not-finite",
+                    f"{self._path} contains samples that are not numbers.",
                     "It is damaged: convert or record it again.",
-                )  # fmt: skip
+                )
             if np.abs(block).max() > _LOUDEST:
                 raise bad(
-                    "audio-not-finite", f"{self._path} contains samples far above full scale.",
+                    "audio-not-finite",
+                    f"{self._path} contains samples far above full scale.",
                     "Write it again with samples from -1 to 1.",
-                )  # fmt: skip
+                )
             yield block
         if done < sound.frames <= _UNKNOWN_FRAMES:
             raise self._damaged()

@@ -5,7 +5,7 @@ decoded twice, once with the phrases and once with a loop of all phones (with a 
 is by how much the phrase explains the sound better than the free phones do.
 
 For comparison and for who chooses it: it understands people close to the microphone better than our own small
-model does, but takes far too much talk for commands (benchmarks/commands.py).
+model does, but takes far too much talk for commands (benchmarks/commands/recognition.py).
 """
 
 from __future__ import annotations

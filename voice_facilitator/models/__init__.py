@@ -20,6 +20,16 @@ from voice_facilitator.models.manifest import (
 )
 
 __all__ = [
-    "INSTALL_AGAIN", "Kind", "Manifest", "Measured", "ModelEntry", "Progress", "State",
-    "checked_path", "fetch", "file_hash", "load_manifest", "state_of",
-]  # fmt: skip
+    "INSTALL_AGAIN",
+    "Kind",
+    "Manifest",
+    "Measured",
+    "ModelEntry",
+    "Progress",
+    "State",
+    "checked_path",
+    "fetch",
+    "file_hash",
+    "load_manifest",
+    "state_of",
+]

@@ -76,13 +76,15 @@ def fetch(
         if error.errno in _NO_SPACE:
             (home / f"{entry.name}.zip.part").unlink(missing_ok=True)
             raise _failed(
-                "model-folder", f"There is no room left for {entry.name} in {home}.",
+                "model-folder",
+                f"There is no room left for {entry.name} in {home}.",
                 "Make room on that disk, then run the same command again.",
-            ) from error  # fmt: skip
+            ) from error
         raise _failed(
-            "model-folder", f"{entry.name} cannot be kept in {home}: {error.strerror}.",
+            "model-folder",
+            f"{entry.name} cannot be kept in {home}: {error.strerror}.",
             "Run the command as a user who may write there.",
-        ) from error  # fmt: skip
+        ) from error
     return target
 
 
@@ -156,9 +158,10 @@ def _download(entry: ModelEntry, partial: Path, progress: Progress) -> None:
         answer = requests.get(entry.url, headers=headers, stream=True, timeout=_TIMEOUT)
     except requests.RequestException as error:
         raise _failed(
-            "model-download", f"{urlsplit(entry.url).hostname} cannot be reached.",
+            "model-download",
+            f"{urlsplit(entry.url).hostname} cannot be reached.",
             "Is this computer on the internet? It is needed for this one command only.",
-        ) from error  # fmt: skip
+        ) from error
     try:
         with answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
@@ -186,9 +189,10 @@ def _download(entry: ModelEntry, partial: Path, progress: Progress) -> None:
         raise _failed("model-download", f"{entry.url} is not there: {error}.") from error
     except requests.RequestException as error:
         raise _failed(
-            "model-download", f"The download of {entry.name} was interrupted.",
+            "model-download",
+            f"The download of {entry.name} was interrupted.",
             "Run the same command again: it goes on where it stopped.",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def unpack(archive: Path, place: Path) -> Path:
@@ -226,9 +230,10 @@ def unpack(archive: Path, place: Path) -> Path:
 
 def _wrong_hash(entry: ModelEntry) -> FacilitatorError:
     return _failed(
-        "model-hash", f"The download of {entry.name} is not what its publisher released; it was thrown away.",
+        "model-hash",
+        f"The download of {entry.name} is not what its publisher released; it was thrown away.",
         "Try again. If it happens again, somebody between you and the publisher changes it.",
-    )  # fmt: skip
+    )
 
 
 def _failed(code: str, message: str, hint: str = "Check the network and try again.") -> FacilitatorError:

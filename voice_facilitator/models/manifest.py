@@ -29,7 +29,7 @@ _SafeName = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 class Measured(BaseModel):
-    """How well a recogniser of commands does, from `benchmarks/commands.py`."""
+    """How well a recogniser of commands does, from `benchmarks/commands/recognition.py`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -136,9 +136,11 @@ def load_manifest(path: Path | None = None) -> Manifest:
         return checked_toml.load(shipped("models", "manifest.toml"), Manifest, "manifest")
     except FacilitatorError as error:  # not the user's to mend
         raise FacilitatorError(
-            "model-damaged", f"The list of models is damaged. {error.message}", INSTALL_AGAIN,
+            "model-damaged",
+            f"The list of models is damaged. {error.message}",
+            INSTALL_AGAIN,
             exit_code=ExitCode.NO_MODEL,
-        ) from error  # fmt: skip
+        ) from error
 
 
 def state_of(entry: ModelEntry, folder: Path | None = None) -> State:
@@ -170,15 +172,9 @@ def checked_path(entry: ModelEntry, folder: Path | None = None) -> Path:
         missing = f"The model {entry.name} ({entry.what}) is not here, or not all of it."
         damaged = f"The model {entry.name} ({entry.what}) is damaged."
     if state is State.MISSING:
-        raise FacilitatorError(
-            "model-missing", missing, hint,
-            exit_code=ExitCode.NO_MODEL,
-        )  # fmt: skip
+        raise FacilitatorError("model-missing", missing, hint, exit_code=ExitCode.NO_MODEL)
     if state is State.DAMAGED:
-        raise FacilitatorError(
-            "model-damaged", damaged, hint,
-            exit_code=ExitCode.NO_MODEL,
-        )  # fmt: skip
+        raise FacilitatorError("model-damaged", damaged, hint, exit_code=ExitCode.NO_MODEL)
     return entry.path(folder)
 
 

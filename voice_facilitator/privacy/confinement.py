@@ -28,14 +28,31 @@ _WRITABLE = ("/dev/snd", "/dev/null")
 # "it is there"; a filter cannot see whether it is, so it would have to answer wrongly (with EACCES libpulse
 # gives up, with EEXIST it looks for a free name for ever). Landlock refuses new folders and keeps EEXIST.
 _MAKING = (
-    "creat", "mknod", "mknodat", "link", "linkat", "symlink", "symlinkat", "rename", "renameat", "renameat2",
+    "creat",
+    "mknod",
+    "mknodat",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
     "truncate",
-)  # fmt: skip
+)
 # Nobody can call us, no other program is started or looked into, and no way leads round the filter.
 _NEVER = (
-    "bind", "listen", "accept", "accept4", "execve", "execveat", "ptrace", "process_vm_readv",
-    "process_vm_writev", "pidfd_getfd",
-)  # fmt: skip
+    "bind",
+    "listen",
+    "accept",
+    "accept4",
+    "execve",
+    "execveat",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "pidfd_getfd",
+)
 _NOT_THERE = ("openat2", "io_uring_setup", "io_uring_enter", "io_uring_register")
 
 

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["Policy", "Protocol", "Session", "View", "Wording"]
 
 _MODULES = {
-    "Policy": "protocol", "Protocol": "protocol", "Wording": "protocol", "Session": "session", "View": "view",
-}  # fmt: skip
+    "Policy": "protocol",
+    "Protocol": "protocol",
+    "Wording": "protocol",
+    "Session": "session",
+    "View": "view",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,9 +18,17 @@ from voice_facilitator.session.state import Late, Pending, State, to_plain
 
 # The phase, the plan and what people have decided. Nothing of who was heard, learnt, said or shown.
 KEPT = (
-    "version", "protocol", "machine", "now", "visits", "plan", "paused_at", "timer_only", "reminders",
+    "version",
+    "protocol",
+    "machine",
+    "now",
+    "visits",
+    "plan",
+    "paused_at",
+    "timer_only",
+    "reminders",
     "announced",
-)  # fmt: skip
+)
 _HARDLY_BEGUN_SECONDS = 15.0  # cut off so early, few have heard what the phase is about
 
 

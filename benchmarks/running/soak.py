@@ -1,6 +1,6 @@
 """A live session of eight hours, faster than real time: does anything grow, get lost or stay behind?
 
-    python benchmarks/soak.py [--hours 8] [--speech 0.1] [--json out.json]
+    python -m benchmarks.running.soak [--hours 8] [--speech 0.1] [--json out.json]
 
 The real parts: LiveSession, hearing process, speaking process (over a private PulseAudio), resume file and
 fault log. The room is a long recording of synthetic voices that the hearing reads as fast as it can, and the
@@ -28,10 +28,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests import demo_room
-from tests.virtual_room import VirtualRoom
+from tests.support import demo_room
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator import protocols
 from voice_facilitator.app import live as live_session
 from voice_facilitator.app.faultlog import FaultLog
@@ -50,6 +48,8 @@ from voice_facilitator.speaking.process import SpeakingProcess
 WARM_SECONDS = 1800.0
 live_session._PREPARE_SENTENCES, live_session._PREPARE_SECONDS = 1000, 300.0
 LIMIT_MB = 20.0
+
+_SHORT_ENGINE = "benchmarks.running.soak:ShortEngine"  # as the child finds it
 
 
 class ShortEngine(Pyttsx3Engine):
@@ -116,7 +116,7 @@ class Soak:
         self.live = LiveSession(
             new_session(settings, protocol),
             lambda put: self._keep(HearingProcess(File(recording), settings.hearing, put, commands=commands)),
-            lambda put: SpeakingProcess(speaking, self._answers(put), engine="benchmarks.soak:ShortEngine"),
+            lambda put: SpeakingProcess(speaking, self._answers(put), engine=_SHORT_ENGINE),
             NoScreen(),
             [self._count],
             sentences=protocols.sentences_of(protocol, protocols.load_wording("en-gb"), ()),
@@ -174,7 +174,9 @@ class Soak:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--hours", type=float, default=8.0)
     options.add_argument("--speech", type=float, default=0.1)
     options.add_argument("--json", type=Path)

@@ -1,16 +1,19 @@
-"""Figures of the speaking part, over a virtual sound card: python -m benchmarks.speaking
+"""Figures of the speaking part, over a virtual sound card.
+
+    python -m benchmarks.running.speaking
 
 Rendering, the start and the end of an announcement against what is really heard, stopping, memory.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.virtual_room import VirtualRoom
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator.session.events import AnnouncementFinished, AnnouncementStarted, Input
 from voice_facilitator.settings import load_settings
 from voice_facilitator.speaking.engine import engine_for
@@ -23,6 +26,9 @@ ROUNDS = 10
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     settings = load_settings().speaking
     engine = engine_for(settings)
     show("render one sentence", [timed(lambda text=text: engine.render(text)) for text in KNOWN[:ROUNDS]])  # type: ignore[misc]

@@ -1,6 +1,6 @@
-"""Render the sessions of `presenter_detection.py`: other seeds, rooms, casts and forms than the dev sessions.
+"""Render the sessions of `detection.py`: other seeds, rooms, casts and forms than the dev sessions.
 
-    python benchmarks/presenter_sessions.py ../shared/speech --out ~/rooms
+    python -m benchmarks.presenter.sessions ../shared/speech --out ~/rooms
 
 Needs the requirements of `../shared/speech`. Renders what is not there yet; the same arguments give the same
 bytes. Casts: `held` takes only the seven voices of LibriSpeech test-other and LJ Speech; `a` and `b` share
@@ -19,6 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from benchmarks import corpus
 
 SESSIONS = """
 A1 a 301 ljspeech/LJ              --n-speakers 7 --check-in 6
@@ -232,12 +234,10 @@ def casts(speech: Path) -> dict[str, dict[str, Any]]:
             **first,
             "split": cast,
             "speakers": {name: voice for name, voice in voices.items() if name in names},
-            "utterances": [
-                u for u in first["utterances"] + second["utterances"] if u["speaker"] in names
-            ],
+            "utterances": [u for u in first["utterances"] + second["utterances"] if u["speaker"] in names],
         }
         for cast, names in chosen.items()
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -247,9 +247,7 @@ def main() -> None:
     parser.add_argument("speech", type=Path, help="folder of build_session.py")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    builder = options.speech / "build_session.py"
-    if not builder.exists():
-        raise SystemExit(f"{builder} is not there: the speech corpus is needed to render sessions.")
+    builder = corpus.script_file(options.speech, "build_session")
     options.out.mkdir(parents=True, exist_ok=True)
     for cast, split in casts(options.speech).items():
         (options.out / f"{cast}.json").write_text(json.dumps(split))
@@ -260,11 +258,9 @@ def main() -> None:
         if (folder / "truth.json").exists():
             continue
         split_file = options.out / f"{cast}.json"
-        subprocess.run(
-            [sys.executable, builder, "--split", split_file, "--seed", seed, "--presenter", presenter,
-             "--out", folder, *more],
-            check=True, env=one_thread, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        command = [sys.executable, builder, "--split", split_file, "--seed", seed]
+        command += ["--presenter", presenter, "--out", folder, *more]
+        subprocess.run(command, check=True, env=one_thread, stdout=subprocess.DEVNULL)
         print(name)
 
 

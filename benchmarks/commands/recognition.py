@@ -1,6 +1,7 @@
 """How well spoken commands are heard, and how rarely something else is taken for one, for each engine.
 
-    python benchmarks/commands.py ../shared/speech --sessions ~/sessions --engine models/commands-en
+    python -m benchmarks.commands.recognition ../shared/speech --sessions ~/sessions \\
+        --engine models/commands-en
 
 `--sessions`: sessions rendered with the speech folder's `render_dev.sh`. Every command is legal all the time,
 which is harder than a session. The utterances are found as in the program; each engine hears the same ones.
@@ -25,9 +26,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import command_rooms as rooms
 import numpy as np
 
+from benchmarks.commands import rooms
 from voice_facilitator import phrases as phrase_files
 from voice_facilitator import protocols
 from voice_facilitator.app.setting_up import wording_of
@@ -43,10 +44,21 @@ from voice_facilitator.settings import Settings, load_settings
 from voice_facilitator.speaking.engine import engine_for
 
 _NUMBERS = {
-    "1": "one", "3": "three", "4": "four", "5": "five", "6": "six", "8": "eight", "10": "ten", "20": "twenty",
-    "25": "twenty five", "30": "thirty", "45": "forty five", "50": "fifty", "75": "seventy five",
+    "1": "one",
+    "3": "three",
+    "4": "four",
+    "5": "five",
+    "6": "six",
+    "8": "eight",
+    "10": "ten",
+    "20": "twenty",
+    "25": "twenty five",
+    "30": "thirty",
+    "45": "forty five",
+    "50": "fifty",
+    "75": "seventy five",
     "100": "one hundred",
-}  # fmt: skip
+}
 MARGINS = (-1.0, -0.5, 0.0, 0.5)
 ALL = frozenset(Action)
 CAUSES = (
@@ -326,7 +338,7 @@ def home_texts(folder: Path) -> dict[Path, str]:
 
 
 def as_commands(folder: Path) -> str:
-    """Those sentences as a file of commands, for `training/commands/build.py --commands`."""
+    """Those sentences as a file of commands, for `training.commands.build --commands`."""
     listed = sorted(set(home_texts(folder).values()))
     command = f'[[command]]\naction = "next"\nphrases = ["next part"]\nbare = {json.dumps(listed)}\n'
     return f'language = "en"\ntitle = ""\nprefix = "facilitator"\n{command}'

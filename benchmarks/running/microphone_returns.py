@@ -1,6 +1,6 @@
 """A microphone that is unplugged and comes back: how many seconds until the hearing process hears it again?
 
-    python benchmarks/microphone_returns.py [--times 10] [--seed 1]
+    python -m benchmarks.running.microphone_returns [--times 10] [--seed 1]
 
 Over a private PulseAudio. It is away for 1 to 20 s, since attempts become rarer; noise goes into it, and its
 return is the event `PartBack`.
@@ -14,13 +14,10 @@ import queue
 import random
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.virtual_room import VirtualRoom
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator.hearing.process import HearingProcess, Microphone
 from voice_facilitator.session.events import Input, Part, PartBack, PartLost
 from voice_facilitator.settings import load_settings
@@ -28,14 +25,18 @@ from voice_facilitator.settings import load_settings
 LIMIT = 60.0
 
 
-def wait_for(events: queue.Queue[Input], wanted: Input) -> float:
-    while events.get(timeout=LIMIT) != wanted:
-        pass
-    return time.monotonic()
+def wait_for(events: queue.Queue[Input], wanted: type[PartLost | PartBack]) -> float:
+    """Until the microphone is lost or back."""
+    while True:
+        event = events.get(timeout=LIMIT)
+        if isinstance(event, wanted) and event.part is Part.MICROPHONE:
+            return time.monotonic()
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--times", type=int, default=10)
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
@@ -54,12 +55,12 @@ def main() -> None:
             unplugged = time.monotonic()
             playing.kill()
             playing.wait()
-            goes.append(wait_for(events, PartLost(Part.MICROPHONE)) - unplugged)
+            goes.append(wait_for(events, PartLost) - unplugged)
             playing = room.play_into_microphone(noise, 48_000, wait=False)
             time.sleep(dice.uniform(1, 20))
             room.plug_microphone()
             plugged = time.monotonic()
-            returns.append(wait_for(events, PartBack(Part.MICROPHONE)) - plugged)
+            returns.append(wait_for(events, PartBack) - plugged)
             playing.kill()
             playing.wait()
         hearing.stop()

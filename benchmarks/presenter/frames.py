@@ -143,9 +143,12 @@ class Analysed:
         for k, (speech, level) in enumerate(zip(a["speech"].tolist(), a["level"].tolist(), strict=True)):
             at = k if (k + 1) % hop_chunks == 0 else -1
             yield Frame(
-                (k + 1) * CHUNK_SECONDS, speech, level,
-                piece(full, at, WINDOW_SECONDS), piece(fresh, at, lengths.get(at, 0.0)),
-            )  # fmt: skip
+                (k + 1) * CHUNK_SECONDS,
+                speech,
+                level,
+                piece(full, at, WINDOW_SECONDS),
+                piece(fresh, at, lengths.get(at, 0.0)),
+            )
 
     @property
     def speech(self) -> Floats:

@@ -1,16 +1,16 @@
 """How well the presenter is told from the others, on rendered sessions with known truth.
 
-    python benchmarks/presenter_sessions.py ../shared/speech --out ~/rooms    # renders 185 sessions more
-    python benchmarks/presenter_detection.py ../shared/speech ../shared/speech/sessions/dev ~/rooms \\
+    python -m benchmarks.presenter.sessions ../shared/speech --out ~/rooms    # renders 185 sessions more
+    python -m benchmarks.presenter.detection ../shared/speech ../shared/speech/sessions/dev ~/rooms \\
         --cache ~/frames --curve docs/presenter-detection.png
 
 Each session is heard at its true phases, by nothing that has heard its presenter: the cohort is without the
 voices of its cast; what tells two voices at once is not the shipped network, which knows them all, but one
-that was trained by the same script without half of the voices, the presenter's among them
-(two-voices-without-*.onnx); the weights that know a remark are fitted anew without all
-sessions in which the presenter is heard, and without those that `make_remarks.py` leaves untouched. Flags are
-levels of the real reminder ladder under the shipped settings, counted by the corpus' `score_session.py`.
-In the same run: baselines (`presenter_baselines.py`), voice groups, excerpts of real meetings, cost.
+that was trained by the same script without half of the voices, the presenter's among them (`--networks`); the
+weights that know a remark are fitted anew without all sessions in which the presenter is heard, and without
+those that `training/voices/make_remarks.py` leaves untouched. Flags are levels of the real reminder ladder
+under the shipped settings, counted by the corpus' `score_session.py`.
+In the same run: baselines (`baselines.py`), voice groups, excerpts of real meetings, cost.
 Needs scikit-learn, `../shared/speech/requirements.txt` for GMM-UBM, matplotlib for the picture.
 """
 
@@ -23,23 +23,21 @@ from voice_facilitator.resources import ONE_THREAD
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # as the hearing process does, before NumPy is loaded
 
 import argparse
-import importlib
 import json
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hearing_cost import SMALL_HOP_SECONDS, table
-from make_remarks import UNTOUCHED, check_learner, fits_without
-from presenter_counts import FRAMES_HEAD, HEAD, Bench, Counts, Heard, rule
-from presenter_curves import BASE_HEAD, STRENGTHS, baseline_curves, baseline_rows, draw
-from presenter_heard import Hops, encoders_for_looks, hear
-from real_meetings import meetings
-from session_frames import Analysed, sessions_in
-
+from benchmarks import corpus
+from benchmarks.presenter.counts import FRAMES_HEAD, HEAD, Bench, Counts, Heard, rule
+from benchmarks.presenter.curves import BASE_HEAD, STRENGTHS, baseline_curves, baseline_rows, draw
+from benchmarks.presenter.frames import Analysed, sessions_in
+from benchmarks.presenter.heard import Hops, add_networks_argument, encoders_for_looks, hear
+from benchmarks.presenter.meetings import meetings
+from benchmarks.running.hearing_cost import SMALL_HOP_SECONDS, table
+from training.voices.make_remarks import UNTOUCHED, check_learner, fits_without
 from voice_facilitator.hearing.turns import HOP_CHUNKS
 from voice_facilitator.hearing.voice_model import load_voice_model
 from voice_facilitator.settings import Settings, load_settings
@@ -77,14 +75,13 @@ def main() -> None:
         return
     sessions = sessions_in(options.sessions)
     if not sessions:
-        print("Skipped: no rendered sessions in these folders (render_dev.sh, presenter_sessions.py).")
+        print("Skipped: no rendered sessions in these folders (render_dev.sh, `sessions.py`).")
         return
     check_learner()
-    sys.path[:0] = [str(options.speech), str(Path(__file__).parent)]
     settings = load_settings()
     model = load_voice_model(settings.hearing)
-    bench = Bench(importlib.import_module("score_session"), settings)
-    closer = encoders_for_looks(model, options.speech)
+    bench = Bench(corpus.script(options.speech, "score_session"), settings)
+    closer = encoders_for_looks(model, options.speech, options.networks)
     analysed = {
         s.name: Analysed.of(s, model.encoder, settings.hearing, options.cache, closer(s)) for s in sessions
     }
@@ -151,6 +148,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "sessions", type=Path, nargs="+", help="folders of folders with session.flac and truth.json"
     )
+    add_networks_argument(parser)
     parser.add_argument("--cache", type=Path, help="keep embeddings here, for the next run")
     parser.add_argument("--curve", type=Path, help="draw the detection curves here")
     parser.add_argument("--json", type=Path, help="the scorer's results for each session")

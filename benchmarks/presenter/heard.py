@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from presenter_counts import Heard
-from presenter_sessions import casts
-from session_frames import Analysed, Session
-
+from benchmarks.presenter.counts import Heard
+from benchmarks.presenter.frames import Analysed, Session
+from benchmarks.presenter.sessions import casts
 from voice_facilitator.hearing.encoder import CampplusEncoder, SpeakerEncoder
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.remark import features, pointing
 from voice_facilitator.hearing.voice_model import VoiceModel
+from voice_facilitator.models import file_hash
 from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import EnrolmentChanged, Listen, PresenterEvidence, SpeakerChanged
 from voice_facilitator.settings import Settings
 
+# What tells two voices at once here (SHA-256): trained as the shipped network, without a cast's voices.
+HOLD_OUT = {
+    "a": "7a003052990d40d20d8bcf9362f25f32f7cfc3513e3c90506e5e8d41113eeaa1",
+    "b": "e7887b364359d97bee249392f52947661c8ce3682d1c2ca06f357a76e097c0ad",
+}
+NETWORKS = Path(__file__).parents[3] / "shared" / "models"
 PHASES = {
     "check_in": Listen(0.0, enrol=False, learn_others=True, decide=False, is_round=True),
     "presentation": Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True),
@@ -68,16 +75,43 @@ def hear(session: Session, heard: Analysed, model: VoiceModel, settings: Setting
     return result
 
 
-def encoders_for_looks(model: VoiceModel, speech: Path) -> Callable[[Session], tuple[SpeakerEncoder, str]]:
+def add_networks_argument(parser: argparse.ArgumentParser) -> None:
+    """Where the hold-out networks are, for a benchmark that hears sessions."""
+    parser.add_argument(
+        "--networks",
+        type=Path,
+        default=NETWORKS,
+        help="folder of the hold-out networks, two-voices-without-*.onnx (default: ../shared/models)",
+    )
+
+
+def hold_out_networks(folder: Path) -> dict[str, Path]:
+    """By cast; ends the program where they are not those that the figures come from."""
+    found = {cast: folder / f"two-voices-without-{cast}.onnx" for cast in HOLD_OUT}
+    for cast, file in found.items():
+        if not file.exists():
+            raise SystemExit(
+                f"{file} is not there. Say with --networks where the hold-out networks are; "
+                "training/README.md tells how they are made."
+            )
+        if file_hash(file) != HOLD_OUT[cast]:
+            raise SystemExit(
+                f"{file} is not the network that the figures come from: its SHA-256 is {file_hash(file)}. "
+                f"Copy it again; if you have trained it anew, put that number into HOLD_OUT in {__file__}."
+            )
+    return found
+
+
+def encoders_for_looks(
+    model: VoiceModel, speech: Path, networks: Path
+) -> Callable[[Session], tuple[SpeakerEncoder, str]]:
     """Whose `two_voices` a session is heard with: of one trained without the presenter's cast."""
     if not isinstance(model.encoder, CampplusEncoder):
         return lambda _: (model.encoder, model.encoder.name)
     voices = casts(speech)
     trained = {
-        cast: CampplusEncoder.load(
-            shipped("models", "campplus.onnx"), Path(__file__).parent / f"two-voices-without-{cast}.onnx"
-        )
-        for cast in "ab"
+        cast: CampplusEncoder.load(shipped("models", "campplus.onnx"), network)
+        for cast, network in hold_out_networks(networks).items()
     }
 
     def choose(session: Session) -> tuple[SpeakerEncoder, str]:

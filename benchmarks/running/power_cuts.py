@@ -1,6 +1,6 @@
 """The whole program killed at random moments, again and again: does it go on where it was, and how soon?
 
-    python benchmarks/power_cuts.py [--cuts 200] [--minutes 60] [--seed 1] [--json out.json]
+    python -m benchmarks.running.power_cuts [--cuts 200] [--minutes 60] [--seed 1] [--json out.json]
 
 Each round starts `run --resume` as a user would (a process of its own, its helper processes with it), kills
 all of them with SIGKILL at a random moment and starts again: half of the cuts come as it starts, half as
@@ -23,9 +23,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.test_faults_resume import Program, kept_in
+from tests.support.program import Program, kept_in
 
 PHASES, MINUTES = 60, 1.0  # as many as a protocol may have
 HEAD = 'title = "Many parts"\ndescription = "x"\nlanguage = "en-gb"\ngoodbye = "Goodbye."\n'
@@ -117,7 +115,9 @@ def after_the_end(folder: Path) -> str:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--cuts", type=int, default=200)
     options.add_argument("--minutes", type=float, default=60.0, help="ends earlier, with fewer cuts")
     options.add_argument("--seed", type=int, default=1)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import presenter_baselines as baselines
-from presenter_counts import Bench, Counts, Heard, of
-from session_frames import Analysed, Session
 
+from benchmarks.presenter import baselines
+from benchmarks.presenter.counts import Bench, Counts, Heard, of
+from benchmarks.presenter.frames import Analysed, Session
 from voice_facilitator.session.events import Enrolment, PresenterEvidence
 
 # Of cosine: what the makers' configuration of CAM++ calls the same speaker. It belongs to their Chinese
@@ -62,12 +62,14 @@ def baseline_curves(
     curves = {}
     for name, methods in found.items():
         spans = [session.phase("discussion") for session, _, _ in methods]
-        values = np.array([
-            score
-            for (begin, end), (_, scores, _) in zip(spans, methods, strict=True)
-            for at, score in scores
-            if begin <= at <= end
-        ])  # fmt: skip
+        values = np.array(
+            [
+                score
+                for (begin, end), (_, scores, _) in zip(spans, methods, strict=True)
+                for at, score in scores
+                if begin <= at <= end
+            ]
+        )
         borders = [*np.quantile(values, [0.6, 0.8, 0.86, 0.9, *np.arange(0.92, 0.9951, 0.01), 0.997, 0.999])]
         if name == "cosine":
             borders.append(EXAMPLE_THRESHOLD)

@@ -1,6 +1,6 @@
 """The whole program sent SIGINT, SIGTERM and SIGHUP at random moments: does it always end as it should?
 
-    python benchmarks/signals.py [--times 200] [--at-once 4] [--seed 1] [--json out.json]
+    python -m benchmarks.running.signals [--times 200] [--at-once 4] [--seed 1] [--json out.json]
 
 Each round starts `run` with a short session and sends one to four signals in random order, to the program
 alone or to all of its processes (as a terminal and a logout do), from a tenth of a millisecond to seconds
@@ -35,9 +35,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.test_faults_resume import PROTOCOL, kept_in, processes_of
+from tests.support.program import PROTOCOL, kept_in
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_SECONDS = 24.0  # from the start to the end of an undisturbed round on a busy machine
@@ -89,9 +87,14 @@ def started(found: Round, folder: Path) -> tuple[subprocess.Popen[bytes], int | 
     if found.kind != "terminal":
         said = (folder / "said").open("wb")
         program = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment,
-            start_new_session=True, preexec_fn=held_back,  # noqa: PLW1509
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=held_back,  # noqa: PLW1509
+        )
         return program, None
     hand, terminal = os.openpty()
 
@@ -104,9 +107,13 @@ def started(found: Round, folder: Path) -> tuple[subprocess.Popen[bytes], int | 
         held_back()
 
     program = subprocess.Popen(
-        command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment,
+        command,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment,
         preexec_fn=in_terminal,  # noqa: PLW1509
-    )  # fmt: skip
+    )
     os.close(terminal)
     os.set_blocking(hand, False)
     return program, hand
@@ -137,9 +144,14 @@ def play(found: Round, folder: Path) -> Round:
         time.sleep(min(0.05, max(0.0, until - time.monotonic())))
     names = [str(entry["event"]) for entry in events(folder)]
     found.stage = (
-        "over" if "ended" in names else "session" if "phase" in names
-        else "ready" if (folder / "events.jsonl").exists() else "start"
-    )  # fmt: skip
+        "over"
+        if "ended" in names
+        else "session"
+        if "phase" in names
+        else "ready"
+        if (folder / "events.jsonl").exists()
+        else "start"
+    )
     sent = time.monotonic()
     if hand is not None:
         os.close(hand)
@@ -168,17 +180,19 @@ def judged(found: Round, folder: Path, session: int) -> str:
     said = (folder / "said").read_text(errors="replace") if (folder / "said").exists() else ""
     by_itself = ends == ["planned"]
     until = time.monotonic() + 10
-    while (left := processes_of(session)) and time.monotonic() < until:
+    while (left := orphans()) and time.monotonic() < until:
         time.sleep(0.1)
     problems = {
         f"exit code {found.code}": found.code != 130 and not (found.code == 0 and by_itself),
         f"it said: {said[-300:]}": WORRYING.search(said) is not None,
         "not stopped in order": found.stage == "session" and len(ends) != 1,
-        "no resume file": ends == ["stopped"] and found.stage == "session"
-        and found.numbers[0] is not signal.SIGINT and not kept_in(folder).exists(),
+        "no resume file": ends == ["stopped"]
+        and found.stage == "session"
+        and found.numbers[0] is not signal.SIGINT
+        and not kept_in(folder).exists(),
         "a resume file": found.numbers[0] is signal.SIGINT and kept_in(folder).exists(),
         f"processes left: {left}": bool(left),
-    }  # fmt: skip
+    }
     return "; ".join(text for text, is_wrong in problems.items() if is_wrong)
 
 

@@ -1,6 +1,6 @@
 """Many announcements through one speaking process: does its memory grow?
 
-    python benchmarks/speaking_memory.py [--announcements 160] [--json out.json]
+    python -m benchmarks.running.speaking_memory [--announcements 160] [--json out.json]
 
 The real process, engine and player over a private PulseAudio. All sentences are rendered first; each is begun
 in its full length with the chime, and stopped as soon as it is heard: nobody wants to wait for all of it.
@@ -15,10 +15,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from benchmarks.soak import footprint
-from tests.virtual_room import VirtualRoom
+from benchmarks.running.soak import footprint
+from tests.support.virtual_room import VirtualRoom
 from voice_facilitator import protocols
 from voice_facilitator.session import events as ev
 from voice_facilitator.settings import load_settings
@@ -28,7 +26,9 @@ LIMIT_SECONDS = 120.0
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--announcements", type=int, default=160)
     options.add_argument("--json", type=Path)
     chosen = options.parse_args()

@@ -1,11 +1,13 @@
 """Build `models/remark-campplus.npz`: the weights by which a remark of the presenter's is known as one.
 
-    python benchmarks/make_remarks.py ../shared/speech ../shared/speech/sessions/dev ~/rooms --cache ~/frames
+    python -m training.voices.make_remarks ../shared/speech ../shared/speech/sessions/dev ~/rooms \\
+        --cache ~/frames
 
-Hears the sessions of `presenter_sessions.py` and fits a logistic regression to what the last hops told, for
-each hop of the discussion in which something points to the presenter: are they making a remark that is longer
-than a back-channel? What `UNTOUCHED` names is left out. Needs scikit-learn. The same sessions give the same
-weights, but for rounding. `presenter_detection.py` fits them anew without each presenter that it hears.
+Hears the sessions of `benchmarks/presenter/sessions.py` and fits a logistic regression to what the last hops
+told, for each hop of the discussion in which something points to the presenter: are they making a remark that
+is longer than a back-channel? What `UNTOUCHED` names is left out. Needs scikit-learn. The same sessions give
+the same weights, but for rounding. `benchmarks/presenter/detection.py` fits them anew without each presenter
+that it hears.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from make_cohort import npz_bytes
-from presenter_heard import Hops, encoders_for_looks, hear
-from session_frames import Analysed, Session, sessions_in
 
+from benchmarks.presenter.frames import Analysed, Session, sessions_in
+from benchmarks.presenter.heard import Hops, add_networks_argument, encoders_for_looks, hear
+from training.voices.make_cohort import npz_bytes
 from voice_facilitator.hearing.encoder import CampplusEncoder
 from voice_facilitator.hearing.networks import Floats
 from voice_facilitator.hearing.remark import Remark, standardised
@@ -67,7 +69,7 @@ def labels(session: Session, times: Floats) -> tuple[np.ndarray, Floats]:
 
 def fit(heard: Iterable[tuple[Session, Hops]]) -> dict[str, Floats]:
     """The weights that tell the remarks in these sessions best: what `Remark` takes."""
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (whoever needs `labels` alone can do without)
+    from sklearn.linear_model import LogisticRegression
 
     looked_at, wanted, weight = [], [], []
     for session, hops in heard:
@@ -86,9 +88,12 @@ def fit(heard: Iterable[tuple[Session, Hops]]) -> dict[str, Floats]:
     absent = np.zeros(len(mean), np.float32)
     absent[often] = found.coef_[0, len(mean) :]
     arrays = {
-        "mean": mean, "scale": scale, "weight": found.coef_[0, : len(mean)], "missing": absent,
+        "mean": mean,
+        "scale": scale,
+        "weight": found.coef_[0, : len(mean)],
+        "missing": absent,
         "bias": found.intercept_,
-    }  # fmt: skip
+    }
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
 
@@ -120,7 +125,7 @@ def main() -> None:
     check_learner()
     settings = load_settings()
     model = without_weights()
-    closer = encoders_for_looks(model, options.speech)
+    closer = encoders_for_looks(model, options.speech, options.networks)
     heard = []
     for session in sessions_in(options.sessions):
         if session.name[0] in UNTOUCHED:
@@ -147,6 +152,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("speech", type=Path, help="folder of score_session.py")
     parser.add_argument("sessions", type=Path, nargs="+", help="folders of rendered sessions")
+    add_networks_argument(parser)
     parser.add_argument("--cache", type=Path, help="keep embeddings here, for the next run")
     parser.add_argument("--out", type=Path, default=Path("models/remark-campplus.npz"))
     return parser.parse_args()

@@ -1,6 +1,6 @@
 """What the hearing costs: share of real time on one core, where it goes, whether it grows.
 
-    python benchmarks/hearing_cost.py SESSION.flac --hours 4
+    python -m benchmarks.running.hearing_cost SESSION.flac --hours 4
 
 The sound is handed over 0.2 s at a time, as the microphone does, and begun again until it has lasted so
 long. Two minutes are the round, two teach the presenter's voice, and the rest is a discussion.
@@ -117,9 +117,12 @@ def process(path: Path, settings: Settings) -> tuple[float, float] | None:
     """
     over = threading.Event()
     hearing = HearingProcess(
-        File(path), settings.hearing, lambda _event: None,
-        on_end=over.set, commands=CommandSetup(settings.commands, "en"),
-    )  # fmt: skip
+        File(path),
+        settings.hearing,
+        lambda _event: None,
+        on_end=over.set,
+        commands=CommandSetup(settings.commands, "en"),
+    )
     phases = list(PHASES)
     hearing.send(phases.pop(0)[1])
     hearing.start()
@@ -149,11 +152,11 @@ def table(path: Path, hours: float) -> str:
         measure(path, model, settings, hours).row("default, hop 0.2 s"),
     ]
     needed = process(path, settings)
-    real = "" if needed is None else (
-        "\n\nThe program's hearing process, one pass, start and commands included: "
-        f"{100 * needed[0]:.1f} % of real time, {needed[1]:.0f} MB."
-    )  # fmt: skip
-    return "\n".join([HEAD, "|" + "---|" * (HEAD.count("|") - 1), *reversed(rows)]) + real
+    found = "\n".join([HEAD, "|" + "---|" * (HEAD.count("|") - 1), *reversed(rows)])
+    if needed is not None:
+        found += "\n\nThe program's hearing process, one pass, start and commands included: "
+        found += f"{100 * needed[0]:.1f} % of real time, {needed[1]:.0f} MB."
+    return found
 
 
 def main() -> None:

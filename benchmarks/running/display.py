@@ -1,6 +1,6 @@
 """Measures the room page: how long an event takes to a page's screen, and what a dozen viewers cost.
 
-    python benchmarks/display.py [--viewers 12] [--presses 40]
+    python -m benchmarks.running.display [--viewers 12] [--presses 40]
 
 A real session, server and Chromium. The delay runs from the moment the session is told of a change until
 the page has drawn it (the frame after the text has changed), on one clock. The cost is processor time of
@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import threading
 import time
-from pathlib import Path
 
 import requests
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.display_stage import Stage, chromium, version
+from tests.support.display_stage import Stage, chromium, version
 
 # Notes the time at which the heading has changed and the frame with it is on its way to the screen.
 WATCH = """() => {

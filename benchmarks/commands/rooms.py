@@ -1,4 +1,4 @@
-"""What `commands.py` plays: synthetic people giving commands in simulated rooms, and human speech.
+"""What `recognition.py` plays: synthetic people giving commands in simulated rooms, and human speech.
 
 Needs pyroomacoustics (`pip install -r ../shared/speech/requirements.txt`), espeak-ng, flite and, where it is
 installed, festival. The same seed gives the same sound.
@@ -273,8 +273,10 @@ def commands(
             parts: list[Floats | float] = [pauses[0], said, pauses[1]]
             sound, far = rooms.mix(
                 [before, *parts, after] if talks else [0.5, *parts],
-                snr_db=snr, level_dbfs=float(rng.uniform(-48, -28)), noise=noise,
-            )  # fmt: skip
+                snr_db=snr,
+                level_dbfs=float(rng.uniform(-48, -28)),
+                noise=noise,
+            )
             end = (len(before) / RATE if talks else 0.5) + pauses[0] + len(said) / RATE
             yield Clip(f"{engine}/{voice}", sound, text, end, far[1 if talks else 0], talks)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from session_frames import Session
 
+from benchmarks.presenter.frames import Session
 from voice_facilitator.app.setting_up import policy_of
 from voice_facilitator.session import floor
 from voice_facilitator.session.events import Enrolment, PresenterEvidence
@@ -52,9 +52,7 @@ class Heard:
         memory, found = Reminders(), []
         for at, evidence, quality in self.evidence:
             if begin <= at <= end:
-                level = floor.level(
-                    evidence, memory, policy, now=at, phase_started=begin, enrolment=quality
-                )  # fmt: skip
+                level = floor.level(evidence, memory, policy, now=at, phase_started=begin, enrolment=quality)
                 if level == 2:
                     floor.spoken(memory, at)
                 if wanted(level):
@@ -72,9 +70,11 @@ class Counts:
 
     def flagged(self, kind: str, overlapped: bool | None = None) -> tuple[int, int]:
         chosen = [
-            i for r in self.results for i in r["intrusions"]
+            i
+            for r in self.results
+            for i in r["intrusions"]
             if i["cls"] == kind and overlapped in (None, i["overlaps"])
-        ]  # fmt: skip
+        ]
         return sum(i["flagged"] for i in chosen), len(chosen)
 
     def latency(self) -> float:
@@ -90,7 +90,7 @@ class Counts:
         """False flags and hours of discussion; with a check-in, without, or both."""
         chosen = [
             r for r, h in zip(self.results, self.heard, strict=True) if rounds in (None, h.session.has_round)
-        ]  # fmt: skip
+        ]
         return sum(len(r["false_flags"]) for r in chosen), sum(r["discussion_s"] for r in chosen) / 3600
 
     def missed(self) -> float:
@@ -128,11 +128,15 @@ class Bench:
         spoken = self.count(heard, wanted=lambda level: level == 2)
         right = sum(spoken.flagged(kind)[0] for kind in ("mid", "long"))
         cells = [
-            of(*counts.flagged("long")), of(*counts.flagged("mid")), of(*counts.flagged("mid", False)),
+            of(*counts.flagged("long")),
+            of(*counts.flagged("mid")),
+            of(*counts.flagged("mid", False)),
             of(counts.flagged("short")[1] - counts.flagged("short")[0], counts.flagged("short")[1]),
-            f"{counts.latency():.2f}", rate(*counts.false(True)), rate(*counts.false(False)),
+            f"{counts.latency():.2f}",
+            rate(*counts.false(True)),
+            rate(*counts.false(False)),
             f"{spoken.false()[0]} ({right} right)",
-        ]  # fmt: skip
+        ]
         return f"| {name} | {len(heard)} | " + " | ".join(cells) + " |"
 
     def frames_row(self, name: str, heard: list[Heard]) -> str:

@@ -1,6 +1,6 @@
 """Build `models/cohort-campplus.npz`: some windows of many licensed voices in simulated rooms, encoded.
 
-    python benchmarks/make_cohort.py ../shared/speech
+    python -m training.voices.make_cohort ../shared/speech
 
 Needs numpy, scipy, soundfile and pyroomacoustics (`pip install -r ../shared/speech/requirements.txt`) beside
 this package; nothing of it is needed at run time. The same arguments give the same bytes on one machine.
@@ -10,11 +10,9 @@ What is stored is no audio: 192 numbers for 1.6 s of speech, with the name that 
 from __future__ import annotations
 
 import argparse
-import importlib
 import io
 import json
 import os
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: two thread
 
 import numpy as np
 
+from benchmarks import corpus
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder
 from voice_facilitator.models import file_hash, load_manifest
 
@@ -34,8 +33,7 @@ SPEECH_SHARE = 0.75  # of a window
 
 def main() -> None:
     options = arguments()
-    sys.path.insert(0, str(options.speech))
-    room = Rooms(importlib.import_module("build_session"), options.speech, options.seed)
+    room = Rooms(corpus.script(options.speech, "build_session"), options.speech, options.seed)
     encoder = CampplusEncoder.load(
         options.encoder or load_manifest().find(options.model).path(), options.model
     )

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests import plays
+from tests.support import plays
 from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Conductor
 from voice_facilitator.app.presses import Presses
@@ -34,9 +34,15 @@ from voice_facilitator.session.protocol import Protocol
 CHROMIUM = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
 # What Debian's Chromium needs to run as root in a small machine, and to call nobody.
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 class _Quiet:
@@ -93,7 +99,7 @@ class Stage:
         self.server.stop()
 
     def tell(self, words: str) -> None:
-        """Something happens, in the words of `tests.plays`."""
+        """Something happens, in the words of `tests.support.plays`."""
         self._take(plays.event(words))
 
     def press(self, action: str) -> None:

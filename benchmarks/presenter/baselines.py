@@ -1,4 +1,4 @@
-"""The baselines of `presenter_detection.py`, on the same voice activity and the same windows of 1.6 s.
+"""The baselines of `detection.py`, on the same voice activity and the same windows of 1.6 s.
 
 cosine: cosine of each window to the mean of the story against a fixed threshold, as a speaker library's
 example code does it. GMM-UBM (Reynolds, Quatieri and Dunn 2000): MFCC with deltas, mean and variance
@@ -9,15 +9,15 @@ that are in no session's cast, means adapted to the story with relevance factor 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
-from session_frames import Analysed, Session
 
+from benchmarks import corpus
+from benchmarks.presenter.frames import Analysed, Session
+from training.voices.make_cohort import Rooms
 from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, mel_filters
 from voice_facilitator.hearing.networks import Floats
 
@@ -48,10 +48,7 @@ class Gmm:
             with np.load(file) as kept:
                 self._weights, self._means, self._variances = kept["w"], kept["m"], kept["v"]
             return
-        sys.path.insert(0, str(speech))
-        rooms = importlib.import_module("make_cohort").Rooms(
-            importlib.import_module("build_session"), speech, 3
-        )
+        rooms = Rooms(corpus.script(speech, "build_session"), speech, 3)
         frames: list[Floats] = []
         for bank in rooms.banks:
             free = [name for name in sorted(bank.by) if name not in casts]

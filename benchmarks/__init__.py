@@ -1,0 +1,1 @@
+"""Measurements, started by hand; README.md says what each one answers."""

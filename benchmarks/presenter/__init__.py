@@ -1,0 +1,1 @@
+"""How well the presenter is told from the others, on sessions with known truth."""

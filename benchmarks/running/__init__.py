@@ -1,0 +1,1 @@
+"""What the running program costs, survives and leaves behind."""

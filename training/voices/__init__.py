@@ -1,0 +1,1 @@
+"""The speaker encoder, its cohort, the network for two voices and the weights of a remark."""
