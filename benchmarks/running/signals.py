@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tests.support.program import PROTOCOL, kept_in
+from tests.support.program import PROTOCOL, kept_in, orphans
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_SECONDS = 24.0  # from the start to the end of an undisturbed round on a busy machine
