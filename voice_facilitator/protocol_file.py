@@ -13,7 +13,14 @@ from voice_facilitator.checked_toml import Found
 from voice_facilitator.session.events import Floor
 from voice_facilitator.session.protocol import CueKind, Elasticity
 
-_GAPS = ("minutes", "contacts", "listening", "opt_out", "stop")  # what a sentence may leave open with {...}
+_GAPS = (
+    "minutes",
+    "contacts",
+    "listening",
+    "opt_out",
+    "stop",
+    "voices",
+)  # what a sentence may leave open with {...}
 
 
 def gaps_known(text: str, allowed: tuple[str, ...] = _GAPS) -> str:
