@@ -62,7 +62,16 @@ def spoken(text: str) -> list[plays.Timed]:
 def test_what_was_understood_is_said_before_anything_else_about_it() -> None:
     heard = plays.play(spoken("0 begin\n 0 silence\n 290 next"), until=298)
     assert heard.only("say", after=290) == ["290 say confirm", "294.8 say story.start"]
-    assert heard.texts("confirm") == ["Moving on to The story. Say: facilitator, undo, to stay."]
+    assert heard.texts("confirm") == ["Moving on: The story. To stay, say: facilitator, undo."]
+
+
+def test_a_part_whose_name_is_a_question_and_the_last_seconds_are_written_as_sentences() -> None:
+    heard = plays.play(spoken("0 begin\n 0 silence\n 70 next\n 150 time-left\n 175 time-left"), until=185)
+    assert heard.texts("confirm") == ["Moving on: Who has a case? To stay, say: facilitator, undo."]
+    assert [text.split(" in ")[0] for text in heard.texts("time-left")] == [
+        "1 minute left",
+        "Less than a minute left",
+    ]
 
 
 def test_the_time_to_object_runs_from_the_end_of_that_sentence_on() -> None:
@@ -78,7 +87,7 @@ def test_what_was_not_understood_is_told_on_the_display_only() -> None:
     ]
     heard = plays.play(timeline, until=298)
     assert heard.only("say", after=289) == []
-    assert ["did not understand" in line for line in heard.only("show", after=251)] == [True]
+    assert ["didn't catch that" in line for line in heard.only("show", after=251)] == [True]
     assert heard.only("show", after=251)[0].startswith("290 ")
 
 
@@ -129,7 +138,7 @@ def test_a_key_is_not_explained() -> None:
 
 def test_while_people_talk_the_display_tells_and_the_words_wait() -> None:
     heard = plays.play(spoken("0 begin\n 280 other\n 285 next\n 288 silence"), until=298)
-    assert heard.only("show", after=285, before=286)[0].endswith("undo, to stay.")
+    assert heard.only("show", after=285, before=286)[0].endswith("To stay, say: facilitator, undo.")
     assert heard.only("say", after=285)[0] == "289.8 say confirm"
 
 

@@ -112,11 +112,11 @@ def test_from_setting_up_to_the_summary(program: Program, room: VirtualRoom) -> 
         assert page.get_by_text("The chaplain, extension 12").is_visible()
         page.select_option("[name=microphone]", label="room_mic")
         with talk(room):
-            page.get_by_text("Speak, and the bar moves.").wait_for()
+            page.get_by_text("Say something: the bar should move.").wait_for()
             wait_for(lambda: page.locator("meter").evaluate("meter => meter.value") > 0.3, 60)
         with room.listening() as heard:
-            page.get_by_role("button", name="Say a sentence").click()
-            page.get_by_text("Was it heard at the far end of the table?").wait_for()
+            page.get_by_role("button", name="Play a test sentence").click()
+            page.get_by_text("Could you hear it at the far end of the table?").wait_for()
         assert heard.stretches()
         page.select_option("[name=protocol]", "balint-60-de")
         page.get_by_role("heading", name="Vorbereiten").wait_for()

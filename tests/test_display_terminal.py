@@ -61,7 +61,7 @@ def test_it_shows_what_the_page_shows() -> None:
 
 def test_it_speaks_german() -> None:
     text = shown(to(session("balint-45-de"), "story"), "de")
-    for words in ("Die Geschichte", "Die vortragende Person", "Danach: Sachfragen", "Hört zu", "p Pause"):
+    for words in ("Die Geschichte", "Fallgebende Person", "Danach: Sachfragen", "Hört zu", "p Pause"):
         assert words in text
 
 
@@ -76,8 +76,8 @@ def test_paused_lost_and_ended_are_said() -> None:
         "Paused",
         "Take the time you need.",
         "Microphone lost",
-        "No sound from the speaker",
-        "p Go on",
+        "No sound from the loudspeaker",
+        "p Resume",
     ):
         assert words in text
     running.handle(ev.Request(Action.END), 50.0)
@@ -105,7 +105,7 @@ def test_lines_for_a_log() -> None:
     screen.update(running.view(), None)
     screen.update(to(running, "story"), None)
     assert "== The story (6:00) - The presenter" in stream.getvalue()
-    assert "says: The story is yours now." in stream.getvalue()
+    assert "says: You have 6 minutes to tell us what happened" in stream.getvalue()
 
 
 def test_a_state_is_sent_when_it_is_new_and_once_a_second() -> None:

@@ -104,7 +104,7 @@ def test_a_missing_phrase_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     file.write_text(re.sub(r'(?m)^"(paused\.text|undone)" = .*\n', "", text), encoding="utf-8")
     with pytest.raises(FileMistakes) as caught:
         protocols.load_wording("de")
-    assert '[sentences] lacks "undone". In English: "Taken back."' in caught.value.message
+    assert '[sentences] lacks "undone". In English: "Undone."' in caught.value.message
     assert '[display] lacks "paused.text".' in caught.value.message
 
 

@@ -43,6 +43,7 @@ class Told:
     commands: str
     nothing: str
     rest: str  # what the voices are for
+    learning: str  # in the round
     apart: str  # that voices are not told apart
     opt_out: str
     deleted: str
@@ -58,6 +59,7 @@ TOLD = {
         commands="a few commands",
         nothing="don't listen at all",
         rest="the presenter can sit back",
+        learning="helps me to tell the voices apart",
         apart="don't tell voices apart",
         opt_out="If anyone would rather I kept time only",
         deleted="The voices are deleted",
@@ -71,6 +73,7 @@ TOLD = {
         commands="wenige Befehle",
         nothing="höre gar nicht zu",
         rest="zurücklehnen",
+        learning="hilft mir auch, die Stimmen zu unterscheiden",
         apart="unterscheide aber keine Stimmen",
         opt_out="Wenn ich nur auf die Zeit achten soll",
         deleted="Die Stimmen sind gelöscht",
@@ -87,6 +90,7 @@ class Held:
 
     ready: View  # before it began
     welcome: str
+    check_in: str
     goodbye: str
     listens: list[ev.Listen]
     ended: View
@@ -119,7 +123,9 @@ def hold(session: Session, *, timer_only: bool) -> Held:
     assert session.ended
     said = {e.key: e.text for e in effects if isinstance(e, ev.Announce)}
     listens = [e for e in effects if isinstance(e, ev.Listen)]
-    return Held(ready, said["welcome.start"], said["goodbye"], listens, session.view(), learnt)
+    return Held(
+        ready, said["welcome.start"], said["check-in.start"], said["goodbye"], listens, session.view(), learnt
+    )
 
 
 def session_of(
@@ -143,6 +149,7 @@ def check_listening(text: str, told: Told, held: Held, *, timer_only: bool, unde
         assert decides, "what the voices are said to be for is not done"
     assert bool(re.search(told.apart, text)) == timer_only
     assert bool(re.search(told.opt_out, text)) == learns, "a choice is offered where there is one"
+    assert bool(re.search(told.learning, held.check_in)) == learns
 
 
 def check_stop(text: str, told: Told, language: str, *, understands: bool) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
+import re
 import string
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.plenty import tries
 from tests.support.plays import wording
-from voice_facilitator import checked_toml, protocols
+from voice_facilitator import checked_toml, phrases, protocols
 from voice_facilitator.checked_toml import FileMistakes, did_you_mean
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.resources import shipped
@@ -148,6 +151,55 @@ def test_what_is_rendered_beforehand_holds_no_open_gap() -> None:
         assert not any("The chaplain" in text for text in texts), "numbers are shown and not read out"
 
 
+# ------------------------------------------------------------ short enough for the ear
+
+
+def seconds_of(text: str) -> float:
+    """How long it takes at 150 words a minute."""
+    return len(text.split()) / 150 * 60
+
+
+@pytest.mark.parametrize("name", protocols.names())
+def test_no_announcement_is_longer_than_people_listen(name: str) -> None:
+    """20 seconds; the welcome, which says what people agree to, has 40. In every mode."""
+    protocol = protocols.load(name)
+    found = phrases.load(protocol.language)
+    plain = protocols.load_wording(protocol.language)
+    for understands, timer_only in itertools.product((False, True), (False, True)):
+        known = replace(
+            plain,
+            prefix=found.written_prefix,
+            timer_only=found.shown_for(ev.Action.TIMER_ONLY) if understands else "",
+            stop=found.shortest_for(ev.Action.PAUSE) if understands else "",
+        )
+        first, *others = protocols.sentences_of(protocol, known, ("Somebody",), timer_only=timer_only)
+        assert first.startswith(("Welcome", "Willkommen"))
+        assert seconds_of(first) <= 40, first
+        too_long = {text: seconds_of(text) for text in others if seconds_of(text) > 20}
+        assert too_long == {}
+
+
+@pytest.mark.parametrize("language", ["en-gb", "de"])
+def test_no_other_sentence_is_longer_either(language: str) -> None:
+    sentences = protocols.load_wording(language).sentences
+    gap = "Questions of fact"  # as long as a title
+    filled = {key: re.sub(r"\{\w+\}", gap, text) for key, text in sentences.items()}
+    # what a welcome is made of is measured with the welcome
+    assert {k: t for k, t in filled.items() if seconds_of(t) > 20 and not k.startswith("listening.")} == {}
+
+
+def test_english_speaks_as_people_do() -> None:
+    """Contractions: without them it sounds like a lift. The presenter is never "the doctor" of the room."""
+    texts = list(protocols.load_wording("en-gb").sentences.values())
+    texts += list(protocols.load_phrases("en-gb").values())
+    texts += [p.announcement for name in protocols.names() for p in protocols.load(name).phases]
+    stiff = re.compile(
+        r"\b(cannot|do not|does not|did not|is not|are not|will not|I am|I have|let us)\b", re.I
+    )
+    found = [text for text in texts if stiff.search(text)]
+    assert found == []
+
+
 # ------------------------------------------------------------ mistakes
 
 
@@ -177,7 +229,7 @@ text = 7
         'mine.toml: "language" is missing.',
         'mine.toml, line 2: "langauge" is not known here. Did you mean "language"?',
         "mine.toml, line 3: goodbye: {minuts} cannot be filled in; known here: {minutes}, {contacts}, "
-        '{listening}, {opt_out}, {stop} (it is "Bye {minuts}.").',
+        '{listening}, {opt_out}, {stop}, {voices} (it is "Bye {minuts}.").',
         "mine.toml, line 5: phase.name: use small letters, digits and hyphens only, such as last-word "
         '(it is "Last Word").',
         'mine.toml, line 6: phase.title must not be empty (it is "").',

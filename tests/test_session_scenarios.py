@@ -6,6 +6,8 @@ goodbye 2688, end 2700.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.plays import (
@@ -19,9 +21,10 @@ from tests.support.plays import (
     timeline,
     wording,
 )
-from voice_facilitator.session import Policy
+from voice_facilitator import protocols
+from voice_facilitator.session import Policy, Session
 from voice_facilitator.session import events as ev
-from voice_facilitator.session.protocol import Elasticity
+from voice_facilitator.session.protocol import CueKind, Elasticity
 
 MINUTES = {  # welcome with check-in, case, story, questions, discussion, last word, breather, close
     "balint-45": (3, 2, 6, 5, 22, 4, 0, 3),
@@ -188,9 +191,17 @@ def test_somebody_who_never_stops_is_not_spoken_over_and_the_session_still_ends(
 
 
 def test_words_that_come_late_name_the_minutes_that_are_left() -> None:
-    heard = play("0 begin\n 900 other\n 1200 silence", until=1210)
-    (text,) = heard.texts("discussion.start")
-    assert "The group has 18 minutes." in text
+    heard = play("0 begin\n 600 other\n 810 silence", until=815)
+    (text,) = heard.texts("questions.start")
+    assert "You have 3 minutes for questions of fact" in text
+
+
+def test_no_minutes_are_said_in_the_discussion_and_nothing_chimes_before_its_end() -> None:
+    for name in protocols.names():
+        for phase in protocols.load(name).phases:
+            if phase.holds_silence:
+                assert "{minutes}" not in phase.announcement
+                assert {cue.kind for cue in phase.cues} == {CueKind.SCREEN}
 
 
 def test_a_change_due_while_we_speak_waits_until_we_have_finished() -> None:
@@ -203,16 +214,28 @@ def test_a_change_due_while_we_speak_waits_until_we_have_finished() -> None:
 # ------------------------------------------------------------ silence
 
 
+def chiming() -> Session:
+    """A format of one's own, whose discussion chimes two minutes before its end."""
+    usual = protocol("balint-45")
+    phases = tuple(
+        replace(phase, cues=tuple(replace(cue, kind=CueKind.CHIME) for cue in phase.cues[1:]))
+        if phase.name == "discussion"
+        else phase
+        for phase in usual.phases
+    )
+    return Session(replace(usual, phases=phases), wording(), Policy())
+
+
 def test_a_cue_is_not_given_into_a_held_silence() -> None:
-    heard = play("0 begin\n 1900 other\n 2150 silence", until=2279)
+    heard = play("0 begin\n 1900 other\n 2150 silence", until=2279, going=chiming())
     assert heard.only("show", "say", "chime", after=2100) == ["2160 show 2 minutes left for the discussion."]
 
 
 def test_a_cue_is_given_in_a_gap_between_two_turns() -> None:
-    heard = play("0 begin\n 1900 other\n 2165 silence\n 2168 other", until=2279)
+    heard = play("0 begin\n 1900 other\n 2165 silence\n 2168 other", until=2279, going=chiming())
     assert heard.only("show", "say", "chime", after=2100) == [
         "2160 show 2 minutes left for the discussion.",
-        "2166.8 chime discussion.cue-2",
+        "2166.8 chime discussion.cue-1",
     ]
 
 
@@ -438,7 +461,7 @@ def test_what_was_asked_by_mistake_can_be_taken_back(asked: str) -> None:
         plain.later,
         plain.reminders,
     )
-    assert heard.only("show", after=1014) == ["1014.9 show Taken back."]
+    assert heard.only("show", after=1014) == ["1014.9 show Undone."]
 
 
 @pytest.mark.parametrize("asked", ["next", "more-time", "stop-reminders", "pause"])
@@ -630,7 +653,7 @@ def test_the_ladder_line_then_words_in_a_gap() -> None:
         "1013.8 reminder 2",
         "1013.8 say reminder",
     ]
-    assert heard.only("show", after=1000) == ["1003 show This part belongs to the group."]
+    assert heard.only("show", after=1000) == ["1003 show The presenter can just listen now."]
 
 
 @pytest.mark.parametrize("gap", [1014, 1023])
@@ -840,9 +863,9 @@ def test_a_fault_is_still_told_in_the_next_phase() -> None:
 def test_a_lost_voice_is_told_by_the_tone_and_a_lost_speaker_by_the_display() -> None:
     heard = play("0 begin\n 400 lost speech-engine\n 500 lost speaker", until=600)
     assert heard.only("say", "chime", "show", after=350, before=599) == [
-        "400 show My voice is gone just now. Please listen for the tone and watch the display.",
+        "400 show I've lost my voice. Please listen for the tone and watch the screen.",
         "405 chime lost.speech-engine",
-        "500 show The speaker is silent just now. Please watch the display.",
+        "500 show The loudspeaker has gone quiet. Please watch the screen.",
     ]
 
 
@@ -863,7 +886,7 @@ def test_a_session_that_loses_its_microphone_goes_on_as_a_timer() -> None:
 def test_time_left_is_shown_at_once_and_said_in_the_next_gap() -> None:
     heard = play("0 begin\n 390 other\n 400 time-left\n 405 silence", until=420)
     assert heard.only("show", "say", after=390) == [
-        "400 show This part has 4 minutes left, and the whole session 38 minutes.",
+        "400 show 4 minutes left in this part, 38 minutes in all.",
         "406.8 say time-left",
     ]
 

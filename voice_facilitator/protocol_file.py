@@ -15,7 +15,8 @@ from voice_facilitator.session.protocol import CueKind, Elasticity
 from voice_facilitator.visible import in_one_line, visible
 
 MOST_PHASES = 60
-_GAPS = ("minutes", "contacts", "listening", "opt_out", "stop")  # what a sentence may leave open with {...}
+# what a sentence may leave open with {...}
+_GAPS = ("minutes", "contacts", "listening", "opt_out", "stop", "voices")
 
 
 def gaps_known(text: str, allowed: tuple[str, ...] = _GAPS) -> str:

@@ -97,7 +97,7 @@ def find(name_part: str, direction: Direction) -> Device:
 
     Raises FacilitatorError `no-portaudio`, `no-microphone` or `no-speaker`.
     """
-    code, kind = ("no-microphone", "microphone") if direction == "input" else ("no-speaker", "speaker")
+    code, kind = ("no-microphone", "microphone") if direction == "input" else ("no-speaker", "loudspeaker")
     known = sorted((d for d in devices() if d.direction == direction), key=_preference)
     wanted = visible(name_part.strip()).casefold()
     if not known and direction == "input" and _sound_cards_closed_to_us():

@@ -103,7 +103,7 @@ def _speaker_there(settings: Settings, console: Console) -> bool:
 
 def _announcement_seconds(settings: Settings) -> Callable[[str], Seconds]:
     """How long saying a sentence takes: measured on one, so that another voice or speed fits too."""
-    sample = "Now there are five minutes for questions of fact."
+    sample = "You have five minutes for questions of fact."
     try:
         rate = engine_for(settings.speaking).render(sample).seconds / len(sample)
     except FacilitatorError:
@@ -175,7 +175,7 @@ def _verdict(console: Console, watcher: _Watcher, room: DemoRoom) -> ExitCode:
         console.print("The presenter's words in the discussion were not noticed.", highlight=False)
         return ExitCode.FAILED
     console.print(
-        f"The presenter spoke in the discussion; the display said so {noticed[0]:.1f} s later"
+        f"The presenter spoke in the discussion; the screen said so {noticed[0]:.1f} s later"
         f"{'' if not wrong else f', and {wrong} time(s) for nothing'}.",
         highlight=False,
     )

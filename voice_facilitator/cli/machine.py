@@ -46,7 +46,7 @@ def devices(as_json: JsonOption = False) -> int:
     table = Table("Name", "Direction", "Rate", "Channels", "Default", "System")
     for device in found:
         default = "default" if device.is_default else ""
-        direction = "microphone" if device.direction == "input" else "speaker"
+        direction = "microphone" if device.direction == "input" else "loudspeaker"
         table.add_row(
             device.name, direction, f"{device.rate} Hz", str(device.channels), default, device.host_api
         )
@@ -60,7 +60,7 @@ def voices(
     text: Annotated[
         str, typer.Option(help="What it says.")
     ] = "The story is yours now. You have 6 minutes, just as it comes to you.",
-    speaker: Annotated[str | None, typer.Option(help="Part of the speaker's name.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Part of the loudspeaker's name.")] = None,
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> int:

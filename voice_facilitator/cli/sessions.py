@@ -46,7 +46,7 @@ def run(
     protocol: ProtocolOption = None,
     settings_file: SettingsOption = None,
     microphone: Annotated[str | None, typer.Option(help="Part of the microphone's name.")] = None,
-    speaker: Annotated[str | None, typer.Option(help="Part of the speaker's name.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Part of the loudspeaker's name.")] = None,
     audio: Annotated[
         Path | None, typer.Option(help="Hear this recording, in real time, instead of a microphone.")
     ] = None,
@@ -310,7 +310,7 @@ def rehearse(
     protocol: Annotated[
         str | None, typer.Argument(help="Name or file of a protocol.", autocompletion=protocol_names)
     ] = None,
-    speak: Annotated[bool, typer.Option("--speak", help="Say them over the speaker.")] = False,
+    speak: Annotated[bool, typer.Option("--speak", help="Say them over the loudspeaker.")] = False,
     settings_file: SettingsOption = None,
     as_json: JsonOption = False,
 ) -> int:

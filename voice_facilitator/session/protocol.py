@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -145,7 +146,7 @@ class Wording:
 
     def say(self, key: str, **values: str) -> str:
         """The sentence for `key` with its gaps filled. Raises KeyError for a key the file lacks."""
-        return self.sentences[key].format(prefix=self.prefix, **values)
+        return _filled(self.sentences[key], {"prefix": self.prefix, **values})
 
     def listening(self, protocol: Protocol, *, timer_only: bool) -> Listening:
         """What a session of `protocol` listens for on this machine."""
@@ -170,7 +171,8 @@ class Wording:
         understands: false while commands cannot be heard, although this machine knows them.
         """
         by_voice = ".voice" if self.stop and understands else ""
-        gaps = {"minutes": self.minutes(seconds), "contacts": "", "opt_out": "", "listening": "", "stop": ""}
+        gaps = dict.fromkeys(("contacts", "opt_out", "listening", "stop", "voices"), "")
+        gaps["minutes"] = self.minutes(seconds)
         if contacts:
             gaps["contacts"] = self.say("contacts")
         if "{listening}" in text:
@@ -178,9 +180,11 @@ class Wording:
             gaps["listening"] = self.say(f"listening.{listening.value}{commands}")
         if "{stop}" in text:
             gaps["stop"] = self.say(f"stop{by_voice}", stop=self.stop)
+        if "{voices}" in text and listening is Listening.VOICES:
+            gaps["voices"] = self.say("voices")
         if "{opt_out}" in text and listening is Listening.VOICES:
             gaps["opt_out"] = self.say(f"opt-out{by_voice}", timer_only=self.timer_only)
-        return " ".join(text.format(**gaps).split())
+        return _filled(text, gaps)
 
     def minutes(self, seconds: Seconds) -> str:
         """A length in words: "6 minutes", rounded to whole minutes, under one minute in words."""
@@ -188,3 +192,13 @@ class Wording:
         if count < 1:
             return self.sentences["minutes.none"]
         return self.sentences[f"minutes.{self.plural(count)}"].format(count=count)
+
+
+def _filled(text: str, gaps: dict[str, str]) -> str:
+    """`text` on one line with its gaps filled, also with a question or where a sentence begins."""
+    filled = " ".join(text.format(**gaps).split()).replace("?.", "?")
+    for value in gaps.values():
+        if value[:1].islower():
+            begins = rf"(?:^|(?<=[.?!] )){re.escape(value)}"
+            filled = re.sub(begins, lambda found: found[0][0].upper() + found[0][1:], filled)
+    return filled

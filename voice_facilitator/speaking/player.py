@@ -104,7 +104,7 @@ class Player:
             if now > last_call_due or (feed.finished.is_set() and feed.end is None):
                 raise FacilitatorError(
                     "no-speaker",
-                    "The speaker stopped playing.",
+                    "The loudspeaker stopped playing.",
                     "Check that it is plugged in and switched on.",
                     exit_code=ExitCode.NO_DEVICE,
                 )

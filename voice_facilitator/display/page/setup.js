@@ -42,9 +42,8 @@ export function take(state, role) {
 
 function commands({ engine, say: phrase, measured }) {
   if (!engine) return say("setup.commands.none");
-  if (!measured) return say("setup.commands.unmeasured", { say: phrase, engine });
-  const { heard_percent: heard, talk_hours: hours, false_commands: wrong } = measured;
-  return say("setup.commands", { say: phrase, engine, heard, hours, false: wrong });
+  if (!measured) return say("setup.commands.unmeasured", { say: phrase });
+  return say("setup.commands", { say: phrase, heard: measured.heard_percent });
 }
 
 function drawProtocols(state) {
