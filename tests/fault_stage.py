@@ -25,6 +25,7 @@ from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.live import LiveSession
 from voice_facilitator.app.resume import ResumeFile
 from voice_facilitator.app.setting_up import new_session
+from voice_facilitator.clocks import Moment
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.process import Array, HearingProcess, Source
 from voice_facilitator.session import Protocol, View
@@ -82,7 +83,7 @@ class Play:
     sinks: tuple[Sink, ...] = ()
     resume_file: ResumeFile | None = None
     entries: list[tuple[float, ev.Input | ev.Effect]] = field(default_factory=list)
-    jump: float = 0.0  # of the wall clock
+    asleep: float = 0.0  # so long was the lid closed, in all
 
     def __post_init__(self) -> None:
         protocol, settings = short_protocol(), load_settings()
@@ -105,7 +106,8 @@ class Play:
             fault_log=self.log,
             keys=False,
             clock=lambda: time.monotonic() * SPEED,
-            wall_clock=lambda: time.monotonic() * SPEED + self.jump,
+            moment=lambda: Moment(time.monotonic() * SPEED),
+            asleep=lambda: self.asleep,
         )
 
     def _keep(self, hearing: HearingProcess) -> HearingProcess:

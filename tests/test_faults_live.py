@@ -136,7 +136,7 @@ def test_no_voice_bad_models_a_full_disk_a_clock_that_jumps_and_a_closed_window_
         put_model(folder, lambda whole: whole)
         play.kill_hearing()
         play.wait(ev.PartBack, part=Part.VOICE_MODEL)
-        play.jump += 3600.0  # the lid was closed for an hour
+        play.asleep += 3600.0  # the lid was closed for an hour
         play.wait(ev.Done, action=Action.PAUSE)
         play.live.put(Request(Action.RESUME))
         play.wait(ev.Done, action=Action.RESUME)
@@ -148,7 +148,7 @@ def test_no_voice_bad_models_a_full_disk_a_clock_that_jumps_and_a_closed_window_
     with contextlib.suppress(OSError):
         full.close()
     play.ended_well()
-    assert [item.source for _, item in play.of(ev.Done, action=Action.PAUSE)] == ["clock"]  # type: ignore[union-attr]
+    assert [item.source for _, item in play.of(ev.Done, action=Action.PAUSE)] == ["asleep"]  # type: ignore[union-attr]
     assert play.told().count("lost.voice-model") <= 1
     assert play.live.write_failures > 0
     assert resume_file.failures > 0

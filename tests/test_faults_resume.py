@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -20,14 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plenty import tries
-from tests.support.plays import Heard, event, play, protocol, session, shipped_policy, wording
+from tests.support.plays import Heard, event, play, protocol, session, wording
 from tests.support.program import LIMIT, PROTOCOL, Program, kept_in, orphans, wait_for
 from voice_facilitator import protocols
 from voice_facilitator.app import resume
 from voice_facilitator.app.resume import ResumeFile, single_session
+from voice_facilitator.clocks import Moment
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
+from voice_facilitator.session.resume import Kept
 from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings()
@@ -37,12 +40,22 @@ def cut(at: float, before: str = "", name: str = "balint-45") -> dict[str, Any]:
     """What is kept of a session that began at 0 and is cut off at `at`."""
     kept = play(f"0 begin\n 0 silence\n{before}", until=at, name=name).session.to_keep()
     assert kept is not None
-    return json.loads(json.dumps(kept, allow_nan=False))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(dataclasses.asdict(kept), allow_nan=False))  # type: ignore[no-any-return]
+
+
+def read_kept(content: str) -> Kept:
+    """As the resume file reads it. Raises ValueError."""
+    whole = '{"version": 2, "saved_at": 0, "start": "", "up": 0, "left": 1, "protocol": "", "minutes": null, '
+    return resume._File.model_validate_json(f'{whole}"session": {content}}}').session
+
+
+def restored(kept: dict[str, Any], name: str = "balint-45") -> Session:
+    return Session.after_cut(read_kept(json.dumps(kept)), protocol(name), wording(), shipped_policy())
 
 
 def go_on(kept: dict[str, Any], at: float, after: str = "", until: float = 0.0) -> Heard:
     name = kept["protocol"]
-    going = Session.after_cut(kept, protocol(name), wording(), shipped_policy())
+    going = restored(kept, name)
     return play(f"{at} restarted\n{after}", until=max(at, until), name=name, going=going)
 
 
@@ -64,7 +77,7 @@ def test_the_same_phase_goes_on_at_its_minute_and_the_end_stays() -> None:
 
 
 def test_without_a_microphone_it_waits_for_no_gap() -> None:
-    going = Session.after_cut(cut(400, "1 timer-only"), protocol(), wording(), shipped_policy())
+    going = restored(cut(400, "1 timer-only"))
     heard = play([(410, ev.Restarted(hears=False))], until=700, going=going)
     assert heard.only("say", "chime") == ["410 say restarted", "670 say questions.start"]
 
@@ -101,7 +114,7 @@ def test_a_pause_and_what_people_decided_are_kept() -> None:
 )
 def test_it_always_ends_on_time(at: float, away: float) -> None:
     kept = cut(at)
-    before = Session.after_cut(kept, protocol(), wording(), shipped_policy()).view()
+    before = restored(kept).view()
     heard = go_on(kept, at + away, f"{at + away + 1} silence", until=3000)
     assert heard.only("phase")[0].endswith(before.phase)
     (ended,) = [e.at for e in heard.effects if isinstance(e, ev.Ended)]
@@ -111,7 +124,6 @@ def test_it_always_ends_on_time(at: float, away: float) -> None:
 def test_what_is_kept_says_nothing_of_voices_or_words() -> None:
     kept = cut(1200, "1100 enrolment ready\n 1150 other\n 1190 lost microphone")
     assert set(kept) == {
-        "version",
         "protocol",
         "machine",
         "now",
@@ -146,7 +158,7 @@ def file(tmp_path: Path) -> Iterator[ResumeFile]:
 
 def saved(file: ResumeFile, tmp_path: Path, wall: float = 5000.0) -> Path:
     running = play("0 begin\n 0 silence", until=400).session
-    file.follow(running, 1.0, wall)
+    file.follow(running, 1.0, lambda: Moment(wall))
     path = tmp_path / "resume.json"
     wait_for(path.exists)
     return path
@@ -154,14 +166,14 @@ def saved(file: ResumeFile, tmp_path: Path, wall: float = 5000.0) -> Path:
 
 def test_a_session_is_found_until_its_end(file: ResumeFile, tmp_path: Path) -> None:
     path = saved(file, tmp_path)
-    found = resume.find(SETTINGS, 5030.0, path)
+    found = resume.find(SETTINGS, Moment(5030.0), path)
     assert found is not None
-    assert found.session_time(5030.0) == 430
+    assert found.session_time(Moment(5030.0)) == 430
     assert found.session.view().phase == "story"
-    assert "minute 2" in found.in_words(5030.0)
-    assert found.is_over(5000 + 2300)
-    assert resume.find(SETTINGS, 5000 + 2299, path) is not None
-    assert resume.find(SETTINGS, 5000 + 2300, path) is None
+    assert "minute 2" in found.in_words(Moment(5030.0))
+    assert found.is_over(Moment(5000 + 2300))
+    assert resume.find(SETTINGS, Moment(5000 + 2299), path) is not None
+    assert resume.find(SETTINGS, Moment(5000 + 2300), path) is None
     assert not path.exists(), "a session whose end has passed is forgotten"
 
 
@@ -178,9 +190,9 @@ def test_at_any_moment_it_is_the_same_minute_and_never_after_the_end(
         running = play("0 begin\n 0 silence", until=moment).session
         before, end = running.view(), running.planned_end
         file = ResumeFile("balint-45", path)
-        file.follow(running, moment, 5000 + moment, at_once=True)
+        file.follow(running, moment, lambda at=5000 + moment: Moment(at), at_once=True)
         file.close(keep=True)
-        found = resume.find(SETTINGS, 5000 + moment + away, path)
+        found = resume.find(SETTINGS, Moment(5000 + moment + away), path)
         if before.mode == "closing" or moment + away >= end:
             assert found is None
             continue
@@ -193,8 +205,35 @@ def test_at_any_moment_it_is_the_same_minute_and_never_after_the_end(
         assert going.session.planned_end == pytest.approx(end)
 
 
-def test_a_clock_that_went_back_tells_nothing(file: ResumeFile, tmp_path: Path) -> None:
-    assert resume.find(SETTINGS, 4000.0, saved(file, tmp_path)) is None
+@pytest.mark.parametrize(
+    ("saved", "now", "away"),
+    [
+        (Moment(5000, "a", 900), Moment(5060, "a", 960), 60),
+        (Moment(5000, "a", 900), Moment(4400, "a", 960), 60),  # set back since, or never set
+        (Moment(5000, "a", 900), Moment(90_000_000, "a", 960), 60),
+        (Moment(5000, "a", 900), Moment(5060, "b", 30), 60),  # a power cut
+        (
+            Moment(5000, "a", 900),
+            Moment(4400, "b", 30),
+            30,
+        ),  # with a clock that went back: as long as it is up
+        (Moment(5000, "a", 900), Moment(5010, "b", 30), 30),  # and that was slow
+        (Moment(5000), Moment(4400), 0),  # a system that says no more
+        (Moment(100_000), Moment(100_000 - 86_400), 0),
+        (Moment(100_000), Moment(100_000 - 86_401), None),  # this tells nothing
+    ],
+)
+def test_a_clock_that_went_back_throws_no_session_away(
+    tmp_path: Path, saved: Moment, now: Moment, away: float | None
+) -> None:
+    file, path = ResumeFile("balint-45", tmp_path / "resume.json"), tmp_path / "resume.json"
+    file.follow(play("0 begin\n 0 silence", until=400).session, 1.0, lambda: saved)
+    file.close(keep=True)
+    found = resume.find(SETTINGS, now, path)
+    assert (found is None) == (away is None)
+    if found is not None and away is not None:
+        assert found.session_time(now) == 400 + away
+        assert "minute 2" in found.in_words(now)
 
 
 def test_a_session_that_closes_is_not_kept(file: ResumeFile, tmp_path: Path) -> None:
@@ -202,7 +241,7 @@ def test_a_session_that_closes_is_not_kept(file: ResumeFile, tmp_path: Path) -> 
     running = session()
     for words in ("begin", "end", "yes"):
         running.handle(event(words), 1)
-    file.follow(running, 100.0, 5100.0)
+    file.follow(running, 100.0, lambda: Moment(5100.0))
     wait_for(lambda: not path.exists())
 
 
@@ -211,7 +250,7 @@ def test_a_disk_that_cannot_be_written_is_counted_and_holds_nothing_up(tmp_path:
     file = ResumeFile("balint-45", tmp_path / "folder" / "resume.json")
     running = session()
     running.handle(event("begin"), 0)
-    file.follow(running, 1.0, 5000.0)
+    file.follow(running, 1.0, lambda: Moment(5000.0))
     wait_for(lambda: file.failures > 0)
     file.close(keep=True)
 
@@ -228,8 +267,19 @@ def test_a_disk_that_cannot_be_written_is_counted_and_holds_nothing_up(tmp_path:
 def test_any_bytes_are_no_session(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_bytes(content)
-    assert resume.find(SETTINGS, 5000.0, path) is None
+    nothing_to_resume(path)
+
+
+def nothing_to_resume(path: Path) -> None:
+    """It is said once, and the file is set aside: the next start finds none."""
+    told: list[str] = []
+    assert resume.find(SETTINGS, Moment(5001.0), path, told.append) is None
+    assert len(told) == 1
+    assert "set aside" in told[0]
     assert not path.exists()
+    assert (path.parent / "resume-damaged.json").exists()
+    assert resume.find(SETTINGS, Moment(5001.0), path, told.append) is None
+    assert len(told) == 1
 
 
 def test_a_file_cut_off_anywhere_is_no_session(file: ResumeFile, tmp_path: Path) -> None:
@@ -237,7 +287,77 @@ def test_a_file_cut_off_anywhere_is_no_session(file: ResumeFile, tmp_path: Path)
     whole = path.read_bytes()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        assert resume.find(SETTINGS, 5001.0, path) is None
+        nothing_to_resume(path)
+
+
+_WRONG = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e999",
+    "-1",
+    "1e300",
+    "1e8",
+    "9" * 5000,
+    "true",
+    "null",
+    '"1"',
+    "[]",
+    "{}",
+)
+
+
+def test_whatever_one_value_is_the_session_goes_on_or_there_is_none(file: ResumeFile, tmp_path: Path) -> None:
+    path = saved(file, tmp_path)
+    whole = json.loads(path.read_text())
+
+    def places(inner: Any) -> Iterator[tuple[Any, Any]]:
+        for key, value in list(inner.items()) if isinstance(inner, dict) else list(enumerate(inner)):
+            yield inner, key
+            if isinstance(value, dict | list):
+                yield from places(value)
+
+    for inside, key in places(whole):
+        right, inside[key] = inside[key], "HERE"
+        damaged = json.dumps(whole)
+        inside[key] = right
+        for wrong in _WRONG:
+            path.write_text(damaged.replace('"HERE"', wrong))
+            found = resume.find(SETTINGS, Moment(5001.0), path)
+            if found is not None:
+                found.in_words(Moment(5001.0))
+                found.session.handle(ev.Restarted(), found.session_time(Moment(5001.0)))
+                found.session.handle(ev.Tick(), 20_000.0)
+
+
+@pytest.mark.parametrize(
+    "kind", ["huge", "folder", "full folder", "pipe", "link to nowhere", "another version"]
+)
+def test_what_is_no_file_of_ours_is_set_aside(file: ResumeFile, tmp_path: Path, kind: str) -> None:
+    path = saved(file, tmp_path)
+    whole = path.read_text()
+    path.unlink()
+    (tmp_path / "resume-damaged.json").mkdir()  # from before
+    match kind:
+        case "huge":
+            path.write_text(whole + " " * 70_000)
+        case "folder" | "full folder":
+            path.mkdir()
+            if kind == "full folder":
+                (path / "x").touch()
+        case "pipe":
+            os.mkfifo(path)
+        case "link to nowhere":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.write_text(whole.replace('"version": 2', '"version": 1'))
+    nothing_to_resume(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_cannot_be_read_is_set_aside(file: ResumeFile, tmp_path: Path) -> None:
+    saved(file, tmp_path).chmod(0)
+    nothing_to_resume(tmp_path / "resume.json")
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
@@ -284,7 +404,8 @@ def test_after_a_power_cut_the_program_goes_on_and_ends_on_time(
     first.wait_for_phase("first")
     wait_for(kept_in(tmp_path).exists)
     first.power_cut()
-    planned_end = json.loads(kept_in(tmp_path).read_text())["ends_at"]
+    kept = json.loads(kept_in(tmp_path).read_text())
+    planned_end = kept["saved_at"] + kept["left"]
     second = start("--resume")
     entry = second.wait_for_phase("first")
     assert entry["reason"] == "restored"

@@ -138,7 +138,8 @@ def test_another_length_is_taken_from_the_discussion_and_never_from_the_last_wor
 def test_every_sentence_the_session_needs_is_there() -> None:
     needed = {f"{state}.{part.value}" for state in ("lost", "back") for part in ev.Part}
     needed |= {"minutes.none", "minutes.one", "minutes.other", "contacts", "refused", "ask-end", "undone"}
-    needed |= {"paused", "resumed", "time-left", "time-changed", "reminders-stopped", "timer-only"}
+    needed |= {"paused", "paused.asleep", "resumed", "time-left", "time-changed", "reminders-stopped"}
+    needed |= {"timer-only"}
     needed |= {"reminder.screen", "reminder.voice", "enrolment.poor", "enrolment.ambiguous"}
     assert needed <= set(wording().sentences)
 

@@ -913,3 +913,14 @@ def test_every_refusal_has_a_sentence(action: ev.Action) -> None:
         if isinstance(effect, ev.Refused):
             assert effect.text in wording().sentences.values()
     assert effects
+
+
+def test_a_pause_that_nobody_asked_for_shows_its_reason_as_long_as_it_lasts() -> None:
+    heard = play(
+        [(0, ev.Request(ev.Action.BEGIN)), (100, ev.Request(ev.Action.PAUSE, ev.ASLEEP))], until=2000
+    )
+    assert heard.session.view().line == wording().say("paused.asleep")
+    assert heard.texts("paused") == [wording().say("paused.asleep")]
+    heard.session.handle(ev.Request(ev.Action.RESUME), 2001)
+    heard.session.handle(ev.Request(ev.Action.PAUSE), 2101)
+    assert heard.session.view().line != wording().say("paused.asleep")

@@ -36,6 +36,7 @@ from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.live import LiveSession
 from voice_facilitator.app.resume import ResumeFile
 from voice_facilitator.app.setting_up import commands_of, new_session
+from voice_facilitator.clocks import Moment
 from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.process import File, HearingProcess
 from voice_facilitator.session import View
@@ -125,7 +126,8 @@ class Soak:
             resume_file=ResumeFile("balint-45", folder / "resume.json"),
             fault_log=FaultLog(folder / "faults.jsonl"),
             clock=lambda: self.hearing.position if hasattr(self, "hearing") else 0.0,
-            wall_clock=lambda: self.hearing.position if hasattr(self, "hearing") else 0.0,
+            moment=lambda: Moment(self.hearing.position if hasattr(self, "hearing") else 0.0),
+            asleep=lambda: 0.0,
         )
 
     def _keep(self, hearing: HearingProcess) -> HearingProcess:

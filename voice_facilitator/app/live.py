@@ -13,6 +13,7 @@ from voice_facilitator.app.conductor import Conductor, Sink
 from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.presses import Presses
 from voice_facilitator.app.resume import ResumeFile
+from voice_facilitator.clocks import Moment, asleep_seconds
 from voice_facilitator.display.keys import KeyReader, Press, press_for, terminal_restored
 from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
@@ -33,7 +34,7 @@ _PREPARE_SENTENCES = 2  # rendered before the session can begin; the rest follow
 _PREPARE_SECONDS = 15.0
 _READY_SECONDS = 20.0  # a hearing that says nothing for so long does not hold up the beginning
 _REFUSAL_SECONDS = 6.0  # on the screens only: long enough to be read
-_CLOCK_JUMP_SECONDS = 2.0  # the monotonic clock stands still in suspend, the wall clock does not
+_SLEPT_SECONDS = 2.0  # shorter than people notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,15 @@ class LiveSession:
         outlets: Sequence[Outlet] = (),
         keys: bool = True,
         clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
+        moment: Callable[[], Moment] = Moment.now,
+        asleep: Callable[[], Seconds] = asleep_seconds,
     ) -> None:
         """hearing_of, speaking_of: make the part, given where its events go.
 
         sentences: what will be said as planned, rendered before the room is listened to.
         begin_after_seconds: begin by itself this long after the room is first heard; None waits for people.
         hears: false on a machine without a microphone, where there is nothing to fail or to come back.
+        moment, asleep: as `clocks` has them.
         resume_file: is kept up to date, and gone when the session has ended or is stopped by a person.
         resumed_at: the session's own time now, of a session that goes on after a power cut.
         outlets: what the sinks and the screen write through; what they lose is counted.
@@ -117,9 +120,9 @@ class LiveSession:
         self._resume_file = resume_file
         self._resumes = resumed_at is not None
         self._keys = keys
-        self._clock, self._wall_clock = clock, wall_clock
+        self._clock, self._moment, self._asleep = clock, moment, asleep
         self._zero = clock() - (resumed_at or 0.0)
-        self._wall_offset = wall_clock() - clock()
+        self._asleep_before = asleep()
         self._next_redraw = 0.0
         self._refusal, self._refusal_until = "", 0.0
 
@@ -252,7 +255,7 @@ class LiveSession:
 
     def _follow(self, *, at_once: bool = False) -> None:
         if self._resume_file is not None:
-            self._resume_file.follow(self._session, self._clock(), self._wall_clock(), at_once=at_once)
+            self._resume_file.follow(self._session, self._clock(), self._moment, at_once=at_once)
 
     def _begin_by_itself(self, now: Seconds) -> None:
         view = self._session.view()
@@ -304,8 +307,7 @@ class LiveSession:
 
     def _check_clock(self) -> None:
         """After a suspend nobody knows how long it was: pause, so that the group decides when to go on."""
-        offset = self._wall_clock() - self._clock()
-        jumped = abs(offset - self._wall_offset) > _CLOCK_JUMP_SECONDS
-        self._wall_offset = offset
-        if jumped and Action.PAUSE in self._session.view().allowed:
-            self._conductor.take(Request(Action.PAUSE, "clock"), self._now())
+        asleep = self._asleep()
+        slept, self._asleep_before = asleep - self._asleep_before, asleep
+        if slept > _SLEPT_SECONDS and Action.PAUSE in self._session.view().allowed:
+            self._conductor.take(Request(Action.PAUSE, ev.ASLEEP), self._now())

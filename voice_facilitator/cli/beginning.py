@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,19 +43,20 @@ def interrupted(
     audio: heard instead of a microphone.
     """
     from voice_facilitator.app import resume
+    from voice_facilitator.clocks import Moment
 
     hears = audio is not None or not resume.resume_path().exists() or has_microphone()
-    found = resume.find(settings, time.time(), hears=hears)
+    found = resume.find(settings, Moment.now(), tell=say, hears=hears)
     if found is None:
         if wanted:
             say("No session was cut off that could go on: a new one begins.")
         return None
-    say(found.in_words(time.time()))
+    say(found.in_words(Moment.now()))
     if wanted is None and sys.stdin.isatty():
         wanted = _yes("Go on with it? (y/n)", keyboard, told)
     elif wanted is None:
         say("A new one begins; with --resume the other would have gone on.")
-    if wanted and not found.is_over(time.time()):  # people may have thought about it for long
+    if wanted and not found.is_over(Moment.now()):  # people may have thought about it for long
         return found
     resume.remove()
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -175,6 +174,7 @@ def _run(
     from voice_facilitator.app.room_display import screens_of
     from voice_facilitator.app.setting_up import commands_of, new_session, speaking_in, wording_of
     from voice_facilitator.app.stages import SummaryStage
+    from voice_facilitator.clocks import Moment
     from voice_facilitator.hearing.process import File, HearingProcess, Microphone
     from voice_facilitator.speaking.process import SpeakingProcess
 
@@ -214,7 +214,7 @@ def _run(
             resume_file=ResumeFile(chosen.protocol_name, minutes=other_length),
             fault_log=FaultLog(),
             outlets=outlets,
-            resumed_at=cut.session_time(time.time()) if cut else None,
+            resumed_at=cut.session_time(Moment.now()) if cut else None,
         )
         keyboard.leads_to(live.key)
         if server is not None:

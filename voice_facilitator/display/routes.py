@@ -26,7 +26,7 @@ from voice_facilitator.session.events import Action, Seconds
 
 PAGE = Path(__file__).parent / "page"
 _MOST_BODY_BYTES = 2000
-_MOST_STREAMS = 64
+_MOST_STREAMS, _MOST_OWN_STREAMS = 64, 32
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -196,10 +196,17 @@ class _Pages:
 
     async def events(self, request: Request) -> Response:
         role = self._role(request)
-        if self._hub.viewers >= _MOST_STREAMS:
+        if self._full(role):
             raise Refusal(503, "too-many-pages", "Too many pages are open.", "Close some.", retry_after="5")
         own = {"role": role.value, "shared": self._access.invitation is not None}
         return StreamingResponse(self._hub.stream(own), media_type="text/event-stream")
+
+    def _full(self, role: Role) -> bool:
+        """The pages of this machine have their own places."""
+        own = self._hub.viewers_that_are(Role.HOST.value)
+        if role is Role.HOST:
+            return own >= _MOST_OWN_STREAMS
+        return self._hub.viewers - own >= _MOST_STREAMS
 
     async def invitation(self, request: Request) -> Response:
         if self._role(request) is not Role.HOST:

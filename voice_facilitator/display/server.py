@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from voice_facilitator.display.access import Access, Role
+from voice_facilitator.display.connections import Rooms, connections
 from voice_facilitator.display.hub import Hub
 from voice_facilitator.display.keys import Press
 from voice_facilitator.display.routes import Choice, Doors, Limits, application
@@ -27,6 +28,10 @@ from voice_facilitator.session.events import Seconds
 _LOOPBACK = "127.0.0.1"
 _START_SECONDS = 10.0
 _GOODBYE_SECONDS = 2
+_SEND_BUFFER_BYTES = (
+    65_536  # many states; what nobody reads is noticed, instead of lying in megabytes of buffers
+)
+_GONE_MILLISECONDS = 30_000
 
 
 class RoomServer:
@@ -48,6 +53,7 @@ class RoomServer:
         self._limits = limits or Limits.usual()
         self._clock = clock
         self._hub = Hub(clock)
+        self.rooms = Rooms()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         # Changed by whoever runs the present stage; called in the server's thread.
@@ -73,7 +79,7 @@ class RoomServer:
         )
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=connections(self.rooms),  # type: ignore[arg-type]  # a type or what makes one
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -83,7 +89,6 @@ class RoomServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=200,
             timeout_graceful_shutdown=_GOODBYE_SECONDS,
             h11_max_incomplete_event_size=16_384,
         )
@@ -105,6 +110,7 @@ class RoomServer:
         try:
             if os.name == "posix":  # elsewhere it would let two programs have one port
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _let_go_of_who_does_not_read(listening)
             listening.bind((address, self.port))
             listening.listen(128)
         except OSError as error:
@@ -185,6 +191,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.running_loop = asyncio.get_running_loop()
         self.ready.set()
+
+
+def _let_go_of_who_does_not_read(listening: socket.socket) -> None:
+    """Connections inherit these: a phone that has left answers nothing, and one may stay and never read."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_MILLISECONDS)
 
 
 def _cannot(port: int, reason: str) -> FacilitatorError:

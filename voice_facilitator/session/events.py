@@ -14,6 +14,7 @@ Seconds = float
 
 VOICE = "voice"  # source of requests that were heard
 OPTION = "option"  # source of what the command line asks for
+ASLEEP = "asleep"  # source of the pause after the computer was suspended
 
 
 class SpeakerState(StrEnum):

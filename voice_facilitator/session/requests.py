@@ -145,7 +145,10 @@ def _pause(core: Core, request: ev.Request) -> None:
     core.state.paused_at = core.state.now
     core.ask_no_more()
     core.listen()
-    core.answer("paused", core.wording.say("paused"))
+    by_itself = request.source == ev.ASLEEP
+    text = core.wording.say("paused.asleep" if by_itself else "paused")
+    core.state.paused_because = text if by_itself else ""
+    core.answer("paused", text)
 
 
 def _resume(core: Core, request: ev.Request) -> None:

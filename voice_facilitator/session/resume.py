@@ -6,42 +6,43 @@ what the cut has cost is taken from the later phases as an overrun is.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 
 from voice_facilitator.session import events as ev
 from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.schedule import fit, squeeze
-from voice_facilitator.session.state import Late, Pending, State, to_plain
+from voice_facilitator.session.state import Late, Pending, Plan, Reminders, State
 
-# The phase, the plan and what people have decided. Nothing of who was heard, learnt, said or shown.
-KEPT = (
-    "version",
-    "protocol",
-    "machine",
-    "now",
-    "visits",
-    "plan",
-    "paused_at",
-    "timer_only",
-    "reminders",
-    "announced",
-)
 _HARDLY_BEGUN_SECONDS = 15.0  # cut off so early, few have heard what the phase is about
 
 
-def kept_of(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """The part of a session's snapshot that is worth keeping over a power cut."""
-    return {name: snapshot[name] for name in KEPT}
+@dataclass(slots=True)
+class Kept:
+    """The phase, the plan and what people have decided. Nothing of who was heard, learnt, said or shown."""
 
+    protocol: str
+    machine: str
+    now: Seconds
+    visits: int
+    plan: Plan
+    paused_at: Seconds | None
+    timer_only: bool
+    reminders: Reminders
+    announced: int
 
-def whole(kept: dict[str, Any]) -> dict[str, Any]:
-    """A snapshot to restore, made from what was kept. Raises ValueError for data of another shape."""
-    if not isinstance(kept, dict) or set(kept) != set(KEPT):
-        raise ValueError("the stored session is damaged")
-    return {**to_plain(State()), **kept}
+    @classmethod
+    def of(cls, state: State, protocol: str) -> Kept:
+        names = [field.name for field in fields(cls) if field.name != "protocol"]
+        return deepcopy(cls(protocol, **{name: getattr(state, name) for name in names}))
+
+    def state(self) -> State:
+        """A state to go on with; what was not kept is as at the start."""
+        kept = deepcopy(self)
+        names = [field.name for field in fields(kept) if field.name != "protocol"]
+        return State(**{name: getattr(kept, name) for name in names})
 
 
 def restarted(core: Core, now: Seconds, *, hears: bool = True) -> None:

@@ -11,7 +11,8 @@ from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import Core
 from voice_facilitator.session.events import Seconds, SpeakerState
 from voice_facilitator.session.protocol import Policy, Protocol, Wording
-from voice_facilitator.session.state import Health, Late, Pending, from_plain, to_plain
+from voice_facilitator.session.resume import Kept
+from voice_facilitator.session.state import Health, Late, Pending, State, to_plain
 from voice_facilitator.session.view import View, view
 
 _QUESTIONS = (None, ev.Action.END, ev.Action.RESUME)
@@ -34,19 +35,16 @@ class Session:
     @classmethod
     def restore(
         cls,
-        data: dict[str, Any],
+        state: State,
         protocol: Protocol,
         wording: Wording,
         policy: Policy,
         contacts: tuple[str, ...] = (),
     ) -> Session:
-        """The session whose `snapshot` was `data`.
+        """The session that remembers `state`.
 
-        Raises ValueError where the data is damaged or belongs to another protocol.
+        Raises ValueError where that does not hold together, or not with the protocol.
         """
-        if not isinstance(data, dict) or data.get("protocol") != protocol.name:
-            raise ValueError("the stored session belongs to another protocol")
-        state = from_plain({key: value for key, value in data.items() if key != "protocol"})
         session = cls(protocol, wording, policy, contacts)
         session._core = Core(protocol, wording, policy, contacts, state)
         if not _holds_together(session._core):
@@ -56,14 +54,16 @@ class Session:
     @classmethod
     def after_cut(
         cls,
-        kept: dict[str, Any],
+        kept: Kept,
         protocol: Protocol,
         wording: Wording,
         policy: Policy,
         contacts: tuple[str, ...] = (),
     ) -> Session:
         """The session whose `to_keep` was `kept`; give it `Restarted` to go on. Raises ValueError."""
-        session = cls.restore(resume.whole(kept), protocol, wording, policy, contacts)
+        if kept.protocol != protocol.name:
+            raise ValueError("the stored session belongs to another protocol")
+        session = cls.restore(kept.state(), protocol, wording, policy, contacts)
         if session.to_keep() is None:
             raise ValueError("the stored session is not under way")
         return session
@@ -72,11 +72,11 @@ class Session:
         """Everything remembered, as plain data (no audio, no voice, no words of anybody)."""
         return {"protocol": self.protocol.name, **to_plain(self._core.state)}
 
-    def to_keep(self) -> dict[str, Any] | None:
-        """What a power cut must not take, as plain data; None while there is nothing to go on with."""
+    def to_keep(self) -> Kept | None:
+        """What a power cut must not take; None while there is nothing to go on with."""
         if self._core.mode not in (states.RUNNING, states.PAUSED):
             return None
-        return resume.kept_of(self.snapshot())
+        return Kept.of(self._core.state, self.protocol.name)
 
     def view(self) -> View:
         return view(self._core)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import typing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from voice_facilitator.session.events import Action, Enrolment, MicrophoneFault, Part, Seconds, SpeakerState
 from voice_facilitator.session.machine import NOT_STARTED
-
-SNAPSHOT_VERSION = 1
 
 
 class Late(StrEnum):
@@ -99,6 +95,7 @@ class State:
     visits: int = 0  # phases entered so far
     plan: Plan = field(default_factory=Plan)
     paused_at: Seconds | None = None
+    paused_because: str = ""  # shown for as long as a pause lasts that nobody asked for
     undo: Undo | None = None
     asks: Action | None = None  # the question that waits for a yes: END or RESUME
     asked_until: Seconds | None = None
@@ -134,41 +131,4 @@ class State:
 
 def to_plain(state: State) -> dict[str, Any]:
     """The state as JSON-ready data."""
-    return {"version": SNAPSHOT_VERSION, **dataclasses.asdict(state)}
-
-
-def from_plain(data: dict[str, Any]) -> State:
-    """Rebuild a state from `to_plain`. Raises ValueError for data of another shape."""
-    plain = dict(data)
-    if plain.pop("version", None) != SNAPSHOT_VERSION:
-        raise ValueError("the stored session comes from another version")
-    try:
-        state = _built(State, plain)
-    except (KeyError, TypeError, OverflowError, ValueError) as error:
-        raise ValueError("the stored session is damaged") from error
-    assert isinstance(state, State)
-    return state
-
-
-def _built(kind: Any, value: Any) -> Any:
-    """`value` as the type `kind`, strictly: a resume file may be damaged anywhere."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    built = value
-    if type(None) in arguments:
-        built = None if value is None else _built(arguments[0], value)
-    elif origin is list and isinstance(value, list):
-        built = [_built(arguments[0], item) for item in value]
-    elif origin is dict and isinstance(value, dict):
-        built = {_built(arguments[0], key): _built(arguments[1], item) for key, item in value.items()}
-    elif dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        hints = typing.get_type_hints(kind)
-        if set(value) != set(hints):
-            raise ValueError(f"these are not the fields of {kind}")
-        built = kind(**{name: _built(hint, value[name]) for name, hint in hints.items()})  # type: ignore[operator]
-    elif kind is float and type(value) in (int, float) and math.isfinite(value):
-        built = float(value)
-    elif isinstance(kind, type) and issubclass(kind, StrEnum):
-        built = kind(value)
-    elif type(value) is not kind:
-        raise ValueError(f"{value!r} does not belong there")
-    return built
+    return dataclasses.asdict(state)

@@ -84,7 +84,7 @@ def view(core: Core) -> View:
         waits_for_gap=bool(shown) and core.mode == states.RUNNING and now >= plan.phase_ends,
         speaking=state.speaking is not None,
         caption=state.caption if state.speaking is not None or state.now < state.caption_until else "",
-        line=state.line if state.now < state.line_until else "",
+        line=_line(core),
         enrolment=state.enrolment,
         reminders=core.may_remind(),
         timer_only=state.timer_only,
@@ -101,3 +101,10 @@ def view(core: Core) -> View:
         voices_deleted=state.voices_learnt and core.mode in (states.CLOSING, states.ENDED),
         allowed=allowed(core),
     )
+
+
+def _line(core: Core) -> str:
+    state = core.state
+    if state.now < state.line_until:
+        return state.line
+    return state.paused_because if core.mode == states.PAUSED else ""

@@ -60,7 +60,7 @@ function take(event, data) {
     keepAwake(data.stage === "session");
   } else if (event === "lost" && shown !== "notice") {
     document.body.classList.add("lost");
-  } else {
+  } else if (event !== "lost") {
     notice(event);
   }
 }
