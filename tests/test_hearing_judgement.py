@@ -469,6 +469,15 @@ def test_a_remark_has_lasted_from_the_first_window_that_is_called_one() -> None:
     assert evidence(room.hop(0.0)).speech_seconds == 1.6, "another one"
 
 
+def test_a_stretch_of_speech_lasts_through_a_silence_of_eight_tenths() -> None:
+    room = Hops(likely=0.95)
+    room.hop(0.9)
+    assert not [
+        e for e in room.speaker.silence(0.8, pause=False, due=False) if isinstance(e, PresenterEvidence)
+    ]
+    assert evidence(room.speaker.silence(0.8 + A_BIT, pause=False, due=False)) == PresenterEvidence(0.0, 0.0)
+
+
 # ------------------------------------------------------------ what is told about the enrolment
 
 
