@@ -93,6 +93,14 @@ def test_a_short_mean_has_to_reach_higher() -> None:
     assert strength(0.0, 0.0, 0.0, *[0.83] * 3) < 2.0  # type: ignore[operator]
 
 
+def test_a_mean_is_of_the_last_six_hops() -> None:
+    def mean(*heard: float) -> float | None:
+        return turns([(score, 1.0, 0.9) for score in heard]).mean()
+
+    assert mean(0.0, *[0.9] * 6) == pytest.approx(0.9)
+    assert mean(0.0, *[0.9] * 5) == pytest.approx(0.75)
+
+
 def test_a_mean_needs_one_and_a_half_windows() -> None:
     assert strength(0.9, length=1.0) == 0.0
     assert strength(0.9, 0.9, length=0.75) == strength(0.9, 0.9, 0.9)
@@ -154,6 +162,25 @@ def test_a_presenter_who_stops_has_spoken_no_longer_than_the_sound_did() -> None
     assert seconds(*still, *sliding) == pytest.approx(seconds(*still), abs=0.15)
 
 
+@pytest.mark.parametrize(
+    ("shares", "falls"),
+    [
+        ((1.0, 1.0, 1.0, 0.845), True),
+        ((1.0, 1.0, 1.0, 0.855), False),
+        ((1.0, 0.9, 0.9, 0.845), True),
+        ((1.0, 0.9, 0.9, 0.9, 0.845), False),
+    ],
+)
+def test_a_share_falls_if_it_is_less_by_fifteen_hundredths_than_three_hops_before(
+    shares: tuple[float, ...], falls: bool
+) -> None:
+    """While it rises or stays, half of the last window is still to come; once it falls, nothing is."""
+    last = shares[-1]
+    to_come = last * last / 2 if falls else last * (1 - last / 2)
+    found = seconds(*(0.15 + 0.6 * share for share in shares))
+    assert found == pytest.approx(sum(shares) * HOP_SECONDS + WINDOW_SECONDS * to_come)
+
+
 @tries(200)
 @given(st.lists(st.tuples(scores, st.floats(0.25, 1)), max_size=40))
 def test_nobody_speaks_longer_than_the_time_that_passes(hops: list[tuple[float, float]]) -> None:
@@ -192,6 +219,7 @@ def test_an_end_moves_the_odds_by_eleven_for_each_unit_above_even() -> None:
 @given(st.floats(-4, 4), st.lists(scores | st.none(), max_size=30))
 def test_odds_stay_within_five(prior: float, ends: list[float | None]) -> None:
     assert abs(odds(prior, *ends)) <= 5
+    assert odds(prior, *[1.5] * 9) == -odds(prior, *[-1.5] * 9) == 5
 
 
 @tries(100)
@@ -245,9 +273,9 @@ def test_a_judgement(
     assert (found.reason is Reason.SCREEN) == (1 <= found.strength < 2)
 
 
-def likely(remark: float, mean: float = 0.0) -> float | None:
+def likely(remark: float, mean: float = 0.0, enrolment: Enrolment = Enrolment.READY) -> float | None:
     return judge(
-        RULE, odds=0, mean_strength=mean, remark=remark, enrolment=Enrolment.READY, in_discussion=True
+        RULE, odds=0, mean_strength=mean, remark=remark, enrolment=enrolment, in_discussion=True
     ).strength
 
 
@@ -257,6 +285,7 @@ def test_a_remark_is_worth_a_quiet_line_from_its_border_on() -> None:
     assert likely(0.455) == pytest.approx(0.5)
     assert likely(0.455, mean=3.0) == pytest.approx(0.5), "no mean makes a reminder of what is no remark"
     assert likely(0.95, mean=2.5) == 2.5
+    assert likely(0.95, mean=2.5, enrolment=Enrolment.POOR) == 0.5
 
 
 @tries(200)
@@ -413,6 +442,21 @@ def test_without_weights_a_spoken_reminder_needs_mean_and_end() -> None:
     assert evidence(room.hop(0.8)).strength >= 2
 
 
+@pytest.mark.parametrize(("with_round", "border"), [(True, 0.54), (False, 0.67)])
+def test_without_weights_a_quiet_line_needs_a_mean_that_depends_on_the_round(
+    with_round: bool, border: float
+) -> None:
+    room = Hops()
+    room.model.everybody_heard = with_round
+    for _ in range(6):
+        found = room.hop(border + A_BIT)
+    assert evidence(found).strength == 1.0
+    assert room.told[-1].screen == border
+    for _ in range(6):
+        found = room.hop(border - A_BIT)
+    assert evidence(found).strength == 0.9
+
+
 def test_a_remark_has_lasted_from_the_first_window_that_is_called_one() -> None:
     room = Hops(likely=0.5)
     assert evidence(room.hop(0.0)).strength == 0.5
@@ -423,6 +467,15 @@ def test_a_remark_has_lasted_from_the_first_window_that_is_called_one() -> None:
     assert evidence(room.hop(0.0)).strength == 0.9
     room.likely = 0.91
     assert evidence(room.hop(0.0)).speech_seconds == 1.6, "another one"
+
+
+def test_a_stretch_of_speech_lasts_through_a_silence_of_eight_tenths() -> None:
+    room = Hops(likely=0.95)
+    room.hop(0.9)
+    assert not [
+        e for e in room.speaker.silence(0.8, pause=False, due=False) if isinstance(e, PresenterEvidence)
+    ]
+    assert evidence(room.speaker.silence(0.8 + A_BIT, pause=False, due=False)) == PresenterEvidence(0.0, 0.0)
 
 
 # ------------------------------------------------------------ what is told about the enrolment

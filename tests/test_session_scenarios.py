@@ -223,7 +223,7 @@ def chiming() -> Session:
         else phase
         for phase in usual.phases
     )
-    return Session(replace(usual, phases=phases), wording(), Policy())
+    return Session(replace(usual, phases=phases), wording(), shipped_policy())
 
 
 def test_a_cue_is_not_given_into_a_held_silence() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.plenty import tries
+from tests.support.plays import shipped_policy
 from tests.test_cli import call
 from tests.test_display_terminal import CONTACTS
 from tests.test_protocols import GOOD
@@ -20,7 +21,7 @@ from voice_facilitator import protocols
 from voice_facilitator.display.frame import session_frame
 from voice_facilitator.display.terminal import LineScreen, render
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.session import Policy, Session
+from voice_facilitator.session import Session
 from voice_facilitator.session.events import Action, Request
 from voice_facilitator.settings import load_settings
 from voice_facilitator.visible import in_one_line, shortened, visible
@@ -91,7 +92,7 @@ def test_a_protocol_in_every_list_and_in_the_sessions_picture(attack: str, tmp_p
         GOOD.replace('"Mine"', text).replace('"Talk"', text).replace('"Goodbye."', text), encoding="utf-8"
     )
     protocol = protocols.load(str(path))
-    session = Session(protocol, protocols.load_wording("en-gb"), Policy(), CONTACTS)
+    session = Session(protocol, protocols.load_wording("en-gb"), shipped_policy(), CONTACTS)
     session.handle(Request(Action.BEGIN), 0.0)
     view = session.view()
     stream = io.StringIO()
