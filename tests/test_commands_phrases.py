@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from voice_facilitator import phrases
 from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.session.events import VOICE, Action, Request
+from voice_facilitator.settings import load_settings
 
 BY_VOICE = frozenset(Action) - {Action.PHASE, Action.LESS_TIME}
 
@@ -75,3 +78,48 @@ phrases = ["go"]
     assert '"go" would mean two things' in str(caught.value)
     with pytest.raises(FileMistakes, match="numbers written out"):
         phrases.parse(text.replace('["go"]', '["2 more minutes"]'), "mine.toml")
+
+
+MINE = """
+language = "xx"
+title = "X"
+prefix = "PREFIX"
+[[command]]
+action = "next"
+does = "moves on"
+phrases = ["PHRASE"]
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "próxima sesión", "continúa", "l'étape suivante", "część następna", "další část", "şimdi devam et",
+        "επόμενο μέρος", "следующая часть", "الجزء التالي", "अगला भाग", "می\u200cخواهم", "ถัดไป", "次へ",  # noqa: RUF001
+        "rendez-vous", "'s avonds", "Nächster Teil",
+    ],
+)  # fmt: skip
+def test_words_of_any_language(tmp_path: Path, words: str) -> None:
+    found = phrases.parse(MINE.replace("PHRASE", words).replace("PREFIX", words.split()[0]), "xx.toml")
+    assert found.commands[0].written == (words,)
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[commands]\nprefix = "{words.split()[0]}"\n', encoding="utf-8")
+    assert load_settings(settings).commands.prefix == words.split()[0]
+
+
+@pytest.mark.parametrize(
+    "words", ["2 minutes", "yes!", "a  b", " a", "", "-", "a-", "'", "a\tb", "a, b", "x\u202e"]
+)
+def test_what_are_no_words(tmp_path: Path, words: str) -> None:
+    with pytest.raises(FileMistakes, match="numbers written out"):
+        phrases.parse(MINE.replace("PHRASE", words).replace("PREFIX", "x"), "xx.toml")
+    if words:  # as a prefix nothing means: the language's own
+        settings = tmp_path / "settings.toml"
+        settings.write_text(f'[commands]\nprefix = "{words}"\n', encoding="utf-8")
+        with pytest.raises(FileMistakes, match=r"numbers written out|use one word|valid TOML"):
+            load_settings(settings)
+
+
+def test_the_same_word_is_the_same_text_however_it_was_typed() -> None:
+    typed = phrases.parse(MINE.replace("PHRASE", "l\u2019e\u0301tape").replace("PREFIX", "x"), "xx.toml")
+    assert typed.commands[0].texts == ("l'\u00e9tape",)

@@ -14,6 +14,7 @@ from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.display import frame
 from voice_facilitator.display.keys import SHOWN_KEYS
 from voice_facilitator.display.routes import PAGE
+from voice_facilitator.display.terminal import calmly
 from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import Action, Enrolment, Floor, Part
 from voice_facilitator.session.protocol import Listening
@@ -145,3 +146,85 @@ def test_each_format_is_there_in_german_with_the_same_frame(name: str) -> None:
             assert getattr(own, text) != getattr(other, text), (own.name, text)
         assert gaps(own.announcement) == gaps(other.announcement)
         assert [cue.text for cue in own.cues] != [cue.text for cue in other.cues] or not own.cues
+
+
+POLISH = {"one": "minuta", "few": "{count} minuty", "many": "{count} minut"}
+ARABIC = {
+    "one": "دقيقة",
+    "two": "دقيقتان",
+    "few": "{count} دقائق",
+    "many": "{count} دقيقة",
+    "other": "{count} دقيقة",
+}
+CZECH = {"one": "minuta", "few": "{count} minuty", "other": "{count} minut"}
+
+
+def _counting(config: Path, language: str, forms: dict[str, str]) -> None:
+    """A wording in `language` that is English but for its minutes."""
+    text = (config / "wording" / "en-gb.toml").read_text(encoding="utf-8")
+    text = re.sub(r'(?m)^"(minutes|calm)\.(one|other)" = .*\n', "", text)
+    text = text.replace('language = "en-gb"', f'language = "{language}"')
+    for table, family in (("[sentences]", "minutes"), ("[display]", "calm")):
+        lines = "".join(f'"{family}.{form}" = "{said}"\n' for form, said in forms.items())
+        text = text.replace(f"{table}\n", f"{table}\n{lines}")
+    (config / "wording" / f"{language}.toml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("language", "forms", "said"),
+    [
+        ("pl", POLISH, {1: "minuta", 3: "3 minuty", 5: "5 minut", 12: "12 minut", 22: "22 minuty"}),
+        ("cs", CZECH, {1: "minuta", 4: "4 minuty", 5: "5 minut", 22: "22 minut"}),
+        ("ar", ARABIC, {2: "دقيقتان", 5: "5 دقائق", 15: "15 دقيقة", 100: "100 دقيقة"}),
+        ("ja", {"other": "{count}分"}, {1: "1分", 20: "20分"}),
+        ("tlh", {"other": "{count} tup"}, {1: "1 tup"}),
+    ],
+)
+def test_a_language_counts_with_all_the_forms_it_has(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    language: str,
+    forms: dict[str, str],
+    said: dict[int, str],
+) -> None:
+    _counting(_copy(tmp_path, monkeypatch), language, forms)
+    wording = protocols.load_wording(language)
+    assert {count: wording.minutes(count * 60) for count in said} == said
+    phrases = {**protocols.load_phrases(language), **{f"number.{count}": str(count) for count in said}}
+    near = {count: text for count, text in said.items() if count <= 10}
+    assert {count: calmly(count * 60, phrases) for count in near} == near
+    if len(forms) > 1:
+        assert wording.minutes(0) == "less than a minute"
+
+
+def test_the_forms_a_language_lacks_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _counting(_copy(tmp_path, monkeypatch), "pl", {"one": "minuta", "other": "{count} minut"})
+    with pytest.raises(FileMistakes) as caught:
+        protocols.load_wording("pl")
+    for key in ('[sentences] lacks "minutes.few"', '[sentences] lacks "minutes.many"', '"calm.few"'):
+        assert key in caught.value.message
+    assert "has it for 2, 3, 4 ..." in caught.value.message
+    assert caught.value.count == 4, "other is for fractions there"
+
+
+def test_a_form_for_many_numbers_says_the_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = _copy(tmp_path, monkeypatch)
+    _counting(config, "ru", {"one": "одна минута", "few": "{count} минуты", "many": "{count} минут"})
+    with pytest.raises(FileMistakes) as caught:
+        protocols.load_wording("ru")
+    lines = (config / "wording" / "ru.toml").read_text(encoding="utf-8").splitlines()
+    first = caught.value.mistakes[0]
+    assert first.message == "minutes.one: it stands for 1, 21, 31 ..., so it needs {count}."
+    assert first.line == lines.index('"minutes.one" = "одна минута"') + 1
+
+
+def test_a_mistake_in_any_sentence_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = _copy(tmp_path, monkeypatch) / "wording" / "de.toml"
+    text = file.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for key in ("minutes.other", "lost.microphone", "setup.commands.unmeasured", "paused"):
+        number = next(n for n, line in enumerate(lines) if line.startswith(f'"{key}" = '))
+        file.write_text("\n".join([*lines[:number], f'"{key}" = "{{oops}}"', *lines[number + 1 :]]), "utf-8")
+        with pytest.raises(FileMistakes) as caught:
+            protocols.load_wording("de")
+        assert number + 1 in [mistake.line for mistake in caught.value.mistakes], key

@@ -1,12 +1,15 @@
-"""Any bytes as a file that people or the program give: a valid result or an error with a name, nothing else.
+"""Any bytes as a file that people or the program give: a valid result or an error with a name, nothing else,
+and without much work.
 
-Protocols, settings and scripts as text have fuzz tests beside their own tests; here is what was left.
+Protocols, settings and scripts as text have fuzz tests beside their own tests, too.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import struct
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +19,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plenty import tries
-from voice_facilitator import models, protocols
+from tests.test_models import zipped
+from tests.work import at_most
+from voice_facilitator import checked_toml, models, phrases, protocols
 from voice_facilitator.app import doctor, faultlog, script
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.hearing.encoder import CampplusEncoder
 from voice_facilitator.hearing.remark import Remark
 from voice_facilitator.hearing.source import FileSource
 from voice_facilitator.hearing.voice_model import Cohort
+from voice_facilitator.models.fetch import unpack
+from voice_facilitator.resources import shipped
 from voice_facilitator.settings import load_settings
+from voice_facilitator.visible import visible
 
 slips = st.lists(
     st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 60)), min_size=1, max_size=4
@@ -51,8 +59,12 @@ def archive() -> bytes:
     return out.getvalue()
 
 
-SOUNDS = {kind: sound(kind) for kind in ("WAV", "FLAC", "OGG")}
+SOUNDS = {
+    kind: sound(kind) for kind in ("WAV", "WAVEX", "RF64", "AIFF", "AU", "CAF", "W64", "FLAC", "OGG", "MP3")
+}
+SOUNDS |= {f"{kind} twice": SOUNDS[kind] * 2 for kind in ("OGG", "FLAC", "WAV")}
 ARCHIVE = archive()
+ZIP = zipped({"model-1/README": b"a model", "model-1/am/final.mdl": bytes(range(256))})
 
 
 @pytest.fixture
@@ -82,12 +94,35 @@ def test_any_bytes_as_sound(file: Path, content: bytes) -> None:
         assert error.code.startswith("audio-")
 
 
-@tries(60)
+@tries(200)
 @given(st.sampled_from(sorted(SOUNDS)), slips)
 def test_a_damaged_recording(file: Path, kind: str, changes: list[tuple[float, bytes, int]]) -> None:
     file.write_bytes(slipped(SOUNDS[kind], changes))
     try:
-        hear(file)
+        with at_most():
+            hear(file)
+    except FacilitatorError as error:
+        assert error.code.startswith("audio-")
+        assert error.hint
+
+
+numbers = st.sampled_from([0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF]) | st.integers(0, 0xFFFF_FFFF)
+
+
+@tries(200)
+@given(
+    st.sampled_from(sorted(SOUNDS)), st.lists(st.tuples(st.integers(0, 120), numbers), max_size=3), st.data()
+)
+def test_a_recording_with_any_number_in_its_header(
+    file: Path, kind: str, changes: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    whole = bytearray(SOUNDS[kind])
+    for at, number in changes:
+        whole[at : at + 4] = struct.pack(data.draw(st.sampled_from(["<I", ">I"])), number)
+    file.write_bytes(whole)
+    try:
+        with at_most():
+            hear(file)
     except FacilitatorError as error:
         assert error.code.startswith("audio-")
 
@@ -104,17 +139,109 @@ def test_any_bytes_as_a_model(file: Path, content: bytes) -> None:
             assert error.code in ("model-damaged", "model-missing")
 
 
-@tries(60)
-@given(st.binary(max_size=300))
-def test_any_bytes_as_settings_script_or_manifest(file: Path, content: bytes) -> None:
-    file.write_bytes(content)
-    protocol = protocols.load("balint-plain")
-    for load in (load_settings, models.load_manifest, lambda path: script.load(path, protocol)):
+SHIPPED = {
+    "protocol": shipped("config", "protocols", "balint-45.toml"),
+    "based": shipped("config", "protocols", "balint-60-de.toml"),
+    "settings": shipped("config", "settings.toml"),
+    "commands": shipped("config", "commands", "de.toml"),
+    "manifest": shipped("models", "manifest.toml"),
+    "wording": shipped("config", "wording", "de.toml"),
+}
+WRITTEN = {kind: path.read_bytes() for kind, path in SHIPPED.items()}
+WRITTEN["script"] = b'{"t": 1, "do": "next"}\n{"t": 2.5, "do": "phase", "name": "story"}\n'
+odd = st.sampled_from(
+    [
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"\0",
+        b"\r",
+        b"\x1b[2J",
+        b"\\u001b]0;x\\u0007",
+        b"\xe2\x80\xae",
+        b"\xc2\x9b2J",
+        b'"""',
+        b"'''",
+        b"[[",
+        b"]]",
+        b"{",
+        b"}",
+        b"=",
+        b"#",
+        b"\n[phase]\n",
+        b"\n[[phase]]\n",
+        b" = 1\n",
+        b".a" * 70,
+        b"[" * 2000,
+        b"9" * 5000,
+        b"0x" + b"f" * 5000,
+        b"1e999",
+        b"nan",
+        b"1979-05-27",
+        b"\\ud800",
+        b"{oops}",
+        b"\xe9",
+    ]
+)
+odd_slips = st.lists(
+    st.tuples(st.floats(0, 1), odd | st.binary(max_size=6), st.integers(0, 60)), min_size=1, max_size=4
+)
+
+
+def read(kind: str, file: Path) -> None:
+    match kind:
+        case "protocol" | "based":
+            found = protocols.load(str(file.with_suffix(".toml")))
+            assert visible(found.title + found.description) == found.title + found.description
+            protocols.hard_to_follow(found)
+        case "settings":
+            load_settings(file)
+        case "commands":
+            phrases.parse(checked_toml.read_text(file, "commands"), str(file))
+        case "manifest":
+            models.load_manifest(file)
+        case "script":
+            script.load(file, protocols.load("balint-45"))
+        case "wording":
+            protocols.load_wording("de")
+            protocols.load_phrases("de")
+
+
+@tries(400)
+@given(st.sampled_from(sorted(WRITTEN)), st.binary(max_size=300) | odd_slips)
+def test_any_bytes_as_a_written_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch, kind: str, content: bytes | list[tuple[float, bytes, int]]
+) -> None:
+    data = content if isinstance(content, bytes) else slipped(WRITTEN[kind], content)
+    for path in (file, file.with_suffix(".toml")):
+        path.write_bytes(data)
+    with monkeypatch.context() as patch:
+        if kind == "wording":
+            own = file.parent / "config" / "wording"
+            own.mkdir(parents=True, exist_ok=True)
+            (own / "en-gb.toml").write_bytes(shipped("config", "wording", "en-gb.toml").read_bytes())
+            (own / "de.toml").write_bytes(data)
+            patch.setattr(protocols, "shipped", file.parent.joinpath)
         try:
-            load(file)
+            with at_most():
+                read(kind, file)
         except FacilitatorError as error:
             assert error.message
             assert error.hint
+            assert len(error.message.splitlines()) <= 11
+            assert visible(error.message + error.hint, layout=True) == error.message + error.hint
+
+
+@tries(100)
+@given(st.binary(max_size=300) | slips.map(lambda changes: slipped(ZIP, changes)))
+def test_any_bytes_as_a_download(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with tempfile.TemporaryDirectory(dir=file.parent) as name:
+        try:
+            inner = unpack(file, Path(name))
+        except FacilitatorError as error:
+            assert error.code == "model-damaged"
+        else:
+            assert inner.parent == Path(name)
 
 
 @tries(60)

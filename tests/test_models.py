@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import io
+import multiprocessing
 import socket
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +21,8 @@ from voice_facilitator import models
 from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.models import ModelEntry, State, fetch, load_manifest, state_of
+
+fetching = sys.modules["voice_facilitator.models.fetch"]  # its name in the package is the function's
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -233,3 +238,104 @@ def test_mistakes_in_a_manifest_are_named(tmp_path: Path) -> None:
         load_manifest(path)
     assert 'Did you mean "speaker-encoder"?' in caught.value.message
     assert len(caught.value.mistakes) == 3
+
+
+# ------------------------------------------------------------ disks, and several at once
+
+
+def test_six_at_once_are_one_download(server: Server, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+
+    def one() -> None:
+        try:
+            results.put(fetch(entry(server), folder=tmp_path).name)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the test has to know
+            results.put(repr(error))
+
+    six = [context.Process(target=one) for _ in range(6)]
+    for process in six:
+        process.start()
+    assert [results.get(timeout=60) for _ in six] == ["model-1"] * 6
+    for process in six:
+        process.join(30)
+    assert len(server.ranges) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model-1", "noted-hashes.json"]
+    assert state_of(entry(server), tmp_path) is State.GOOD
+
+
+@pytest.mark.parametrize("at", ["download", "unpacking", "noting"])
+def test_a_full_disk_is_told_and_nothing_half_is_left(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place, name = {
+        "download": (fetching, "_download"),
+        "unpacking": (zipfile.ZipFile, "extractall"),
+        "noting": (Path, "write_text"),
+    }[at]
+    monkeypatch.setattr(place, name, full)
+    with pytest.raises(FacilitatorError, match="no room left for test") as caught:
+        fetch(entry(server), folder=tmp_path)
+    assert caught.value.code == "model-folder"
+    assert "Make room" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir() if path.name != "model-1"] == []
+    monkeypatch.undo()
+    fetch(entry(server), folder=tmp_path)
+    assert state_of(entry(server), tmp_path) is State.GOOD
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_disk_that_is_really_full(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "test.zip.part").symlink_to("/dev/full")
+    with pytest.raises(FacilitatorError, match="no room left"):
+        fetch(entry(server), folder=tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    for folder in (in_the_way, in_the_way / "models"):
+        with pytest.raises(FacilitatorError, match="cannot be kept in") as caught:
+            fetch(entry(server), folder=folder)
+        assert caught.value.hint
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(FacilitatorError, match=r"cannot be kept in .*: Permission denied"):
+        fetch(entry(server), folder=tmp_path / "models")
+
+
+def test_what_was_made_to_fill_a_disk_is_refused(server: Server, tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for number in range(60):
+            bomb.writestr(f"model-1/{number}", bytes(10_000_000))
+    server.data = out.getvalue()
+    with pytest.raises(FacilitatorError, match="far too large unpacked") as caught:
+        fetch(entry(server), folder=tmp_path)
+    assert caught.value.code == "model-damaged"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_far_larger_than_the_manifest_says_is_stopped(server: Server, tmp_path: Path) -> None:
+    seen: list[int] = []
+    server.data = bytes(20_000_000)
+    with pytest.raises(FacilitatorError) as caught:
+        fetch(entry(server, bytes=len(GOOD)), lambda _what, done, _total: seen.append(done), folder=tmp_path)
+    assert caught.value.code == "model-hash"
+    assert max(seen) < 5_000_000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_fetch_left_is_cleared_away(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "unpack-x1").mkdir()
+    (tmp_path / "unpack-x1" / "half").write_text("")
+    fetch(entry(server), folder=tmp_path)
+    assert not (tmp_path / "unpack-x1").exists()

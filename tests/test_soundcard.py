@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,3 +166,23 @@ def _wait_for(met: object, limit: float = 15) -> None:
     while not met():  # type: ignore[operator]
         assert time.monotonic() < until, "nothing happened"
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ALSA is Linux's")
+def test_a_device_whose_name_is_in_another_encoding_takes_no_other_away(tmp_path: Path) -> None:
+    """In a home of its own: ALSA reads the file there."""
+    (tmp_path / ".asoundrc").write_bytes(b"pcm.b\xfcro { type null }\n")
+    code = (
+        "from voice_facilitator import soundcard\n"
+        "soundcard.silence_native_noise()\n"
+        "print([ascii(d.name) for d in soundcard.devices()])\n"
+        "for name in ('b\\udcfcro', 'b\\ufffdro'):\n"
+        "    device = soundcard.open_output(name, lambda samples, delay: False, lambda: None)\n"
+        "    print(ascii(device.device_name), device.close())\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "PULSE_SERVER": "unix:/nonexistent"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert "b\\ufffdro" in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("'b\\ufffdro' True") == 2
