@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 TOP = Path(__file__).parent.parent
-LOCKS = ("requirements-setup.lock", "requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements-uv.lock", "requirements-setup.lock", "requirements.lock", "requirements-dev.lock")
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,7 @@ def test_the_locks_hold_what_is_asked_for() -> None:
     project = tomllib.loads((TOP / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     asked = {
+        ("requirements-uv.lock",): groups["uv"],
         ("requirements-setup.lock",): [*groups["setup"], *project["build-system"]["requires"]],
         ("requirements.lock",): project["project"]["dependencies"],
         LOCKS: groups["dev"],

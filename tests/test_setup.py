@@ -94,7 +94,8 @@ class Project:
         self.packages.mkdir()
         (self.folder / "scripts").mkdir(parents=True)
         shutil.copy2(TOP / "scripts" / "setup", self.folder / "scripts")
-        shutil.copy2(TOP / "requirements-setup.lock", self.folder)
+        for lock in ("requirements-uv.lock", "requirements-setup.lock"):
+            shutil.copy2(TOP / lock, self.folder)
         (self.folder / "requirements-dev.lock").touch()
         (self.folder / "small.py").touch()
 
@@ -110,7 +111,8 @@ dependencies = {list(names)}
 [project.scripts]
 voice-facilitator = "small:main"
 [dependency-groups]
-setup = ["editables", "hatchling", "uv"]
+uv = ["uv"]
+setup = ["editables", "hatchling"]
 [tool.hatch.build.targets.wheel]
 include = ["small.py"]
 """)
