@@ -221,7 +221,8 @@ def test_timer_only_asks_for_no_microphone_and_for_nothing_by_voice(tmp_path: Pa
     result = call(*arguments, **no_sound(), XDG_STATE_HOME=str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert "There is no microphone" in result.stderr
-    assert "says: Hello. I only keep the time, and I tell no voices apart.\n" in result.stderr
+    assert "says: Hello. I only keep time. I don't listen at all.\n" in result.stderr
+    assert "shows: To stop: press P\n" in result.stderr
     assert "commands" not in result.stderr
     assert "x microphone" not in " ".join(result.stderr.split())
 
