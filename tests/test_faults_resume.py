@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plenty import tries
-from tests.support.plays import Heard, event, play, protocol, session, wording
+from tests.support.plays import Heard, event, play, protocol, session, shipped_policy, wording
 from tests.support.program import LIMIT, PROTOCOL, Program, kept_in, orphans, wait_for
 from voice_facilitator import protocols
 from voice_facilitator.app import resume
