@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
-from transitions.extensions import HierarchicalGraphMachine
-from transitions.extensions.nesting import NestedState
-
 from voice_facilitator import protocols
-from voice_facilitator.session import machine
+from voice_facilitator.session.machine import IN_A_PHASE, MOVES, UNDO_ONLY, Mode, Where
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 _BLOCK = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
-_NAME = re.compile(r"[/-]")
-
-
-class _State(NestedState):
-    separator = machine.SEPARATOR
-
-
-class _Graph(HierarchicalGraphMachine):
-    state_cls = _State
 
 
 def drawing() -> str:
-    """The Mermaid text of the 45-minute session's machine."""
-    protocol = protocols.load("balint-45")
-    graph = _Graph(
-        states=machine.states(protocol),
-        transitions=machine.transitions(protocol),
-        initial=machine.NOT_STARTED,
-        auto_transitions=False,
-        graph_engine="mermaid",
-    )
-    lines = str(graph.get_graph().source).splitlines()
-    begin = lines.index("stateDiagram-v2")
-    plain = [line for line in lines[begin:] if not re.match(r"\s*(class|Class)", line) and line.strip()]
-    return "\n".join(_plain_names(line) for line in plain) + "\n"
+    """The Mermaid text: modes and moves from the table, the phases of the 45-minute session inside."""
+    lines = ["stateDiagram-v2", f"  [*] --> {_id(Mode.NOT_STARTED)}"]
+    for mode in Mode:
+        inside = " / the same part" if mode in IN_A_PHASE and mode is not Mode.RUNNING else ""
+        lines.append(f'  state "{mode}{inside}" as {_id(mode)}')
+    phases = [phase.name for phase in protocols.load("balint-45").phases]
+    lines.append(f"  state {_id(Mode.RUNNING)} {{")
+    lines += [f'    state "{name}" as {_id(name)}' for name in phases]
+    lines += [f"    {_id(a)} --> {_id(b)}: enter" for a, b in pairwise(phases)]
+    lines.append("  }")
+    for move, kind in MOVES.items():
+        for source in kind.sources:
+            if kind.phase is Where.CHOSEN and source is kind.into:
+                continue  # from part to part: drawn inside
+            only = " (only to undo)" if (move, source) in UNDO_ONLY else ""
+            lines.append(f"  {_id(source)} --> {_id(kind.into)}: {move}{only}")
+    lines.append(f"  {_id(Mode.ENDED)} --> [*]")
+    return "\n".join(lines) + "\n"
 
 
-def _plain_names(line: str) -> str:
-    """Mermaid wants names without "/" and "-"; what people read stands in quotes or after the colon."""
-    if " --> " in line:
-        arrow, colon, label = line.partition(":")
-        source, _, target = arrow.partition(" --> ")
-        return f"{_NAME.sub('_', source)} --> {_NAME.sub('_', target)}{colon}{label}"
-    head, as_, name = line.partition(" as ")
-    return f"{head}{as_}{_NAME.sub('_', name)}"
+def _id(name: str) -> str:
+    """Mermaid wants names without "-"; what people read stands in quotes."""
+    return name.replace("-", "_")
 
 
 def page_with(drawn: str) -> str:

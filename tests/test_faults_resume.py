@@ -135,7 +135,6 @@ def test_what_is_kept_says_nothing_of_voices_or_words() -> None:
         "announced",
     }
     assert set(kept["plan"]) == {
-        "phase_index",
         "visit",
         "phase_started",
         "phase_ends",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 
 from voice_facilitator.session import events as ev
-from voice_facilitator.session import machine as states
 from voice_facilitator.session.events import Seconds
-from voice_facilitator.session.machine import SessionMachine
+from voice_facilitator.session.machine import Mode, Move, SessionMachine, phase_in
 from voice_facilitator.session.protocol import Listening, Phase, Policy, Protocol, Wording
 from voice_facilitator.session.schedule import fit, squeeze
 from voice_facilitator.session.state import Late, Pending, Plan, State, Undo
@@ -38,22 +37,27 @@ class Core:
         self.policy = policy
         self.contacts = contacts
         self.state = state or State()
-        self.machine = SessionMachine(protocol, self.state.machine)
+        self.machine = SessionMachine(protocol, self.state)
         self.effects: list[ev.Effect] = []
 
     # ------------------------------------------------------------ reading
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> Mode:
         return self.machine.mode
 
     @property
+    def place(self) -> int:
+        """The place of the phase under way in the protocol; -1 where there is none."""
+        found = self.protocol.index(self.machine.phase)
+        return -1 if found is None else found
+
+    @property
     def phase(self) -> Phase | None:
-        index = self.state.plan.phase_index
-        return self.protocol.phases[index] if 0 <= index < len(self.protocol.phases) else None
+        return self.protocol.phases[self.place] if self.place >= 0 else None
 
     def later_phases(self) -> tuple[Phase, ...]:
-        return self.protocol.phases[self.state.plan.phase_index + 1 :]
+        return self.protocol.phases[self.place + 1 :]
 
     def may_hear(self) -> bool:
         """Whether no part that hearing needs is lost."""
@@ -75,7 +79,7 @@ class Core:
     def may_remind(self) -> bool:
         """Whether a reminder is possible at all: the phase has them, and the voice known is the right one."""
         state, phase = self.state, self.phase
-        if phase is None or not phase.reminders or self.mode != states.RUNNING:
+        if phase is None or not phase.reminders or self.mode is not Mode.RUNNING:
             return False
         if (
             state.timer_only
@@ -83,7 +87,7 @@ class Core:
             or not {*_DEAF, ev.Part.VOICE_MODEL}.isdisjoint(state.lost)
         ):
             return False
-        return state.presenter_of == self.protocol.presenter_of(state.plan.phase_index)
+        return state.presenter_of == self.protocol.presenter_of(self.place)
 
     def someone_speaks(self) -> bool:
         return self.hears() and self.state.silent_since is None
@@ -108,39 +112,38 @@ class Core:
 
     # ------------------------------------------------------------ moving
 
-    def move(self, trigger: str) -> None:
-        self.machine.go(trigger)
-        self.state.machine = self.machine.state
-
     def emit(self, effect: ev.Effect) -> None:
         self.effects.append(effect)
 
     def remember_undo(self, action: ev.Action) -> Seconds:
         until = self.state.now + self.policy.undo_seconds
-        self.state.undo = Undo(action, until, copy.deepcopy(self.state.plan), self.state.paused_at)
+        state = self.state
+        state.undo = Undo(action, until, state.machine, copy.deepcopy(state.plan), state.paused_at)
         return until
 
     def enter(self, index: int, reason: str, *, quietly: bool = False, confirm: str = "") -> None:
-        """Enter the phase at `index` now. `quietly`: chimed and shown, the words wait for a gap.
+        """Enter the phase at `index` now: the machine moves, the rest is planned, the phase is announced.
 
-        confirm: a sentence said before the announcement, so that it can be taken back.
+        quietly: chimed and shown, the words wait for a gap. confirm: a sentence said before the announcement,
+        so that it can be taken back.
         """
         state, phase, before = self.state, self.protocol.phases[index], self.state.plan
-        if self.mode == states.NOT_STARTED:
+        follows = index == self.place + 1
+        if self.mode is Mode.NOT_STARTED:
             budget = sum(p.seconds for p in self.protocol.phases[index:])
         else:
             budget = before.session_ends - state.now
         lengths = (squeeze if before.end_stays else fit)(self.protocol.phases[index:], budget)
-        self.move(f"enter:{phase.name}")
+        self.machine.go(Move.ENTER, phase.name)
         state.visits += 1
         ends = state.now + lengths[0]
-        state.plan = Plan(index, state.visits, state.now, ends, lengths[1:], end_stays=before.end_stays)
+        state.plan = Plan(state.visits, state.now, ends, lengths[1:], end_stays=before.end_stays)
         state.reminders.armed = True
         self.ask_no_more()
         self.drop_waiting()
         self.emit(ev.PhaseEntered(state.now, phase.name, lengths[0], reason))
         self.listen()
-        if before.visit and not self._as_planned(before):
+        if before.visit and not (follows and self._as_planned(before)):
             self.plan_changed()
         text = self.fill(phase.announcement, seconds=lengths[0])
         if text:
@@ -162,11 +165,9 @@ class Core:
         self.wait(pending)
 
     def _as_planned(self, before: Plan) -> bool:
-        """Whether the phase just entered is the one that `before` foresaw, as long and with the same end."""
+        """Whether the phase just entered is as long as `before` foresaw, and all ends when it did there."""
         plan = self.state.plan
         lengths = [plan.phase_ends - plan.phase_started, *plan.later]
-        if plan.phase_index != before.phase_index + 1:
-            return False
         changes = [a - b for a, b in zip(lengths, before.later, strict=True)]
         return all(abs(c) < _CHANGE_SECONDS for c in [*changes, plan.session_ends - before.session_ends])
 
@@ -185,45 +186,43 @@ class Core:
         else:
             self.wait(pending)
 
-    def restore_plan(self, plan: Plan) -> None:
-        """Go back to a remembered plan (undo)."""
-        phase, current = self.protocol.phases[plan.phase_index], self.state.plan
+    def go_back(self, undo: Undo) -> None:
+        """Go back to the phase and the plan that `undo` remembers, running or paused as it is now."""
+        plan, phase, current = undo.plan, phase_in(undo.machine), self.state.plan
         same_visit = current.visit == plan.visit
         if same_visit:  # a cue that sounded meanwhile does not sound again
             plan.cues_done = sorted({*plan.cues_done, *current.cues_done})
         self.state.plan = plan
-        if self.mode == states.CLOSING:
+        if self.mode is Mode.CLOSING:
             self.state.voices_learnt = False  # they were forgotten when it closed
-        if not same_visit or self.mode not in (states.RUNNING, states.PAUSED):
-            if self.mode != states.PAUSED:
-                self.move(f"enter:{phase.name}")
+        if not same_visit or self.mode not in (Mode.RUNNING, Mode.PAUSED):
+            if self.mode is not Mode.PAUSED:
+                self.machine.go(Move.ENTER, phase)
             self.drop_waiting()
-            self.emit(
-                ev.PhaseEntered(self.state.now, phase.name, plan.phase_ends - plan.phase_started, "undo")
-            )
+            self.emit(ev.PhaseEntered(self.state.now, phase, plan.phase_ends - plan.phase_started, "undo"))
             self.listen()
         self.plan_changed()
 
     def listen(self) -> None:
         """Tell the hearing what the running phase is for."""
         phase, state = self.phase, self.state
-        if phase is None or self.mode != states.RUNNING or state.timer_only:
-            paused = self.mode == states.PAUSED and not state.timer_only
+        if phase is None or self.mode is not Mode.RUNNING or state.timer_only:
+            paused = self.mode is Mode.PAUSED and not state.timer_only
             self.emit(ev.Listen(state.now, enrol=False, learn_others=False, decide=False, paused=paused))
             return
         new = phase.new_presenter and state.presenter_of != phase.name
         if new:
             state.presenter_of = phase.name
             state.enrolment = ev.Enrolment.NONE
-        same = state.presenter_of == self.protocol.presenter_of(state.plan.phase_index)
+        presenter_of = self.protocol.presenter_of(self.place)
         self.emit(
             ev.Listen(
                 state.now,
                 enrol=phase.enrols_presenter,
                 learn_others=phase.hears_others,
-                decide=phase.reminders and same,
+                decide=phase.reminders and state.presenter_of == presenter_of,
                 new_presenter=new,
-                is_round=phase.hears_others and not self.protocol.presenter_of(state.plan.phase_index),
+                is_round=phase.hears_others and not presenter_of,
             )
         )
         self.note_learning()
@@ -231,7 +230,7 @@ class Core:
     def note_learning(self) -> None:
         """Remember that a voice has been learnt: somebody speaks in a phase that learns voices."""
         state, phase = self.state, self.phase
-        if phase is None or self.mode != states.RUNNING or state.timer_only:
+        if phase is None or self.mode is not Mode.RUNNING or state.timer_only:
             return
         speaks = state.who in (ev.SpeakerState.PRESENTER, ev.SpeakerState.OTHER, ev.SpeakerState.UNSURE)
         learns = phase.enrols_presenter or phase.hears_others
@@ -254,7 +253,7 @@ class Core:
     def close(self, *, planned: bool, quietly: bool = False, confirm: str = "") -> None:
         """Say goodbye and wipe the voices; the session ends when the goodbye is over."""
         state = self.state
-        self.move("close")
+        self.machine.go(Move.CLOSE)
         state.waiting.clear()  # what failed does not matter any more
         state.paused_at = None
         self.ask_no_more()
@@ -273,7 +272,7 @@ class Core:
     def end(self) -> None:
         state = self.state
         planned = state.now >= state.plan.session_ends - self.protocol.closing_seconds - _CHANGE_SECONDS
-        self.move("end")
+        self.machine.go(Move.END)
         state.waiting.clear()
         state.undo = state.closing_until = None
         self.emit(ev.Forget(state.now, for_good=True))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from voice_facilitator.session import events as ev
 from voice_facilitator.session import floor
-from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import ASK, Core, longest
 from voice_facilitator.session.events import Seconds
+from voice_facilitator.session.machine import Mode
 from voice_facilitator.session.protocol import CueKind
 from voice_facilitator.session.state import Late, Pending
 
@@ -34,7 +34,7 @@ def moments(core: Core) -> list[Moment]:
     as many short ones.
     """
     state, found = core.state, list[Moment]()
-    if core.mode == states.ENDED:
+    if core.mode is Mode.ENDED:
         return found
     if (number := state.speaking) is not None:
         found.append((state.speaking_until, lambda: announcement_over(core, number)))
@@ -42,13 +42,13 @@ def moments(core: Core) -> list[Moment]:
         found.append((state.undo.until, lambda: setattr(state, "undo", None)))
     if state.asked_until is not None:
         found.append((state.asked_until, core.ask_no_more))
-    if core.mode == states.RUNNING:
+    if core.mode is Mode.RUNNING:
         found += _cue_moments(core)
         if core.policy.moves_by_itself:
             found.append(_phase_end_moment(core))
-    if core.mode == states.CLOSING and (moment := _end_moment(core)):
+    if core.mode is Mode.CLOSING and (moment := _end_moment(core)):
         found.append(moment)
-    if state.waiting and core.mode != states.NOT_STARTED and (moment := _waiting_moment(core)):
+    if state.waiting and core.mode is not Mode.NOT_STARTED and (moment := _waiting_moment(core)):
         found.append(moment)
     return found
 
@@ -116,7 +116,7 @@ def _phase_end_moment(core: Core) -> Moment:
 
 def _phase_over(core: Core, *, quietly: bool) -> None:
     if core.later_phases():
-        core.enter(core.state.plan.phase_index + 1, "planned", quietly=quietly)
+        core.enter(core.place + 1, "planned", quietly=quietly)
     else:
         core.close(planned=True, quietly=quietly)
 

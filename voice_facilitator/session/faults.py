@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from voice_facilitator.session import events as ev
-from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
 from voice_facilitator.session.events import MicrophoneFault, Part, SpeakerState
+from voice_facilitator.session.machine import Mode
 from voice_facilitator.session.state import Late, Pending
 
 PATIENCE_SECONDS = 5.0  # most faults are over by then: a returning microphone, a process started again
@@ -78,7 +78,7 @@ def safeguards_missing(core: Core) -> None:
 
 def _tell(core: Core, key: str, *, after: ev.Seconds = 0.0) -> None:
     state = core.state
-    if core.mode != states.RUNNING or Part.SPEAKER in state.lost:
+    if core.mode is not Mode.RUNNING or Part.SPEAKER in state.lost:
         return
     state.fault_told[key] = state.now
     voice = Part.SPEECH_ENGINE not in state.lost  # without it, the tone says: look at the display

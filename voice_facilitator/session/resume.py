@@ -10,9 +10,9 @@ from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 
 from voice_facilitator.session import events as ev
-from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
 from voice_facilitator.session.events import Seconds
+from voice_facilitator.session.machine import Mode
 from voice_facilitator.session.schedule import fit, squeeze
 from voice_facilitator.session.state import Late, Pending, Plan, Reminders, State
 
@@ -53,9 +53,9 @@ def restarted(core: Core, now: Seconds, *, hears: bool = True) -> None:
     if state.timer_only:
         core.emit(ev.Forget(now, for_good=True))
     core.listen()
-    if core.mode == states.PAUSED:
+    if core.mode is Mode.PAUSED:
         core.show(core.wording.say("restarted.paused"))
-    if core.mode != states.RUNNING or phase is None:
+    if core.mode is not Mode.RUNNING or phase is None:
         return
     # Somebody may be speaking, until we have heard otherwise.
     state.who = ev.SpeakerState.UNSURE if hears else None

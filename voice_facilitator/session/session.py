@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from voice_facilitator.session import due, faults, floor, requests, resume
+from voice_facilitator.session import actions, due, faults, floor, resume
 from voice_facilitator.session import events as ev
-from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import Core
 from voice_facilitator.session.events import Seconds, SpeakerState
+from voice_facilitator.session.machine import Mode
 from voice_facilitator.session.protocol import Policy, Protocol, Wording
 from voice_facilitator.session.resume import Kept
 from voice_facilitator.session.state import Health, Late, Pending, State, to_plain
 from voice_facilitator.session.view import View, view
 
-_QUESTIONS = (None, ev.Action.END, ev.Action.RESUME)
 REMINDER_GRACE_SECONDS = 3.0  # a reminder this long after the presenter has given way would only embarrass
 
 
@@ -74,7 +73,7 @@ class Session:
 
     def to_keep(self) -> Kept | None:
         """What a power cut must not take; None while there is nothing to go on with."""
-        if self._core.mode not in (states.RUNNING, states.PAUSED):
+        if self._core.mode not in (Mode.RUNNING, Mode.PAUSED):
             return None
         return Kept.of(self._core.state, self.protocol.name)
 
@@ -83,7 +82,7 @@ class Session:
 
     def allowed(self) -> frozenset[ev.Action]:
         """What can be asked for now."""
-        return requests.allowed(self._core)
+        return actions.allowed(self._core)
 
     @property
     def protocol(self) -> Protocol:
@@ -91,7 +90,7 @@ class Session:
 
     @property
     def ended(self) -> bool:
-        return self._core.mode == states.ENDED
+        return self._core.mode is Mode.ENDED
 
     @property
     def planned_end(self) -> Seconds:
@@ -122,7 +121,7 @@ class Session:
     def _take_in(self, event: ev.Input) -> None:
         match event:
             case ev.Request():
-                requests.apply(self._core, event)
+                actions.apply(self._core, event)
             case _ if self.ended:
                 pass
             case ev.NotUnderstood():
@@ -195,25 +194,12 @@ class Session:
 
 
 def _holds_together(core: Core) -> bool:
-    """Whether a restored state can be gone on with."""
-    state, mode, phase, phases = core.state, core.mode, core.phase, core.protocol.phases
-    for plan in [state.plan, *([state.undo.plan] if state.undo else [])]:
-        begun = plan.visit > 0
-        if begun != (0 <= plan.phase_index < len(phases)) or (not begun and plan is state.plan and phase):
-            return False
-        if len(plan.later) != (len(phases) - 1 - plan.phase_index if begun else 0):
-            return False
-    if state.undo and (state.undo.action is ev.Action.RESUME) != (state.undo.paused_at is not None):
+    """Whether a restored state can be gone on with; that the machine knows it is certain by now."""
+    state, mode = core.state, core.mode
+    if mode is not Mode.ENDED and len(state.plan.later) != (len(core.later_phases()) if core.phase else 0):
         return False
-    if (state.asks is None) != (state.asked_until is None) or state.asks not in _QUESTIONS:
+    if (state.plan.visit > 0) != (mode is not Mode.NOT_STARTED):
         return False
-    if state.asks is ev.Action.RESUME and mode != states.PAUSED:
-        return False
-    known = {states.NOT_STARTED} if phase is None else {states.PAUSED, states.CLOSING, states.ENDED}
-    if phase is not None:
-        known.add(f"{states.RUNNING}{states.SEPARATOR}{phase.name}")
-    return (
-        state.machine in known
-        and (mode == states.PAUSED) == (state.paused_at is not None)
-        and (mode == states.CLOSING) == (state.closing_until is not None)
+    return (mode is Mode.PAUSED) == (state.paused_at is not None) and (mode is Mode.CLOSING) == (
+        state.closing_until is not None
     )

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from voice_facilitator.session.events import Action, Enrolment, MicrophoneFault, Part, Seconds, SpeakerState
-from voice_facilitator.session.machine import NOT_STARTED
+from voice_facilitator.session.machine import Mode
 
 
 class Late(StrEnum):
@@ -36,9 +36,8 @@ class Pending:
 
 @dataclass(slots=True)
 class Plan:
-    """Where the session stands and when things end; all times in session seconds."""
+    """When things begin and end, in session seconds; which phase it is about is the machine's to say."""
 
-    phase_index: int = -1
     visit: int = 0  # number of this visit, so that a repeated phase has cues of its own
     phase_started: Seconds = 0.0
     phase_ends: Seconds = 0.0
@@ -53,13 +52,14 @@ class Plan:
 
 @dataclass(slots=True)
 class Undo:
-    """What a request changed, to be taken back until `until`.
+    """What a request changed, to be taken back until `until`: `machine` and `plan` as they were before it.
 
     `told`: number of the announcement that says so, or of the last one since; 0 as long as there is none.
     """
 
     action: Action
     until: Seconds
+    machine: str
     plan: Plan
     paused_at: Seconds | None = None  # for a pause that was ended
     told: int = 0
@@ -90,7 +90,7 @@ class Health:
 class State:
     """The whole memory of a session."""
 
-    machine: str = NOT_STARTED
+    machine: str = Mode.NOT_STARTED  # as `machine.SessionMachine` names its states
     now: Seconds = 0.0
     visits: int = 0  # phases entered so far
     plan: Plan = field(default_factory=Plan)

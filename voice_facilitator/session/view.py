@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from voice_facilitator.session import machine as states
+from voice_facilitator.session.actions import allowed, nothing_to_undo
 from voice_facilitator.session.core import Core
 from voice_facilitator.session.events import (
     Action,
@@ -15,8 +15,8 @@ from voice_facilitator.session.events import (
     Seconds,
     SpeakerState,
 )
+from voice_facilitator.session.machine import Mode
 from voice_facilitator.session.protocol import Listening
-from voice_facilitator.session.requests import allowed, can_undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class View:
 def view(core: Core) -> View:
     """The state at the time of the last `handle`."""
     state, plan, phase = core.state, core.state.plan, core.phase
-    running = core.mode in (states.RUNNING, states.PAUSED)
+    running, begun = core.mode in (Mode.RUNNING, Mode.PAUSED), core.mode is not Mode.NOT_STARTED
     now = state.paused_at if state.paused_at is not None else state.now
     if phase is None:
         later = tuple((p.title, p.seconds) for p in core.protocol.phases)
@@ -78,10 +78,10 @@ def view(core: Core) -> View:
         shows_speaker=bool(shown and shown.shows_speaker),
         phase_seconds=plan.phase_ends - plan.phase_started if shown else 0.0,
         phase_left=plan.phase_ends - now if shown else 0.0,
-        session_left=core.protocol.seconds if phase is None else max(0.0, plan.session_ends - now),
-        later=later if core.mode not in (states.CLOSING, states.ENDED) else (),
+        session_left=max(0.0, plan.session_ends - now) if begun else core.protocol.seconds,
+        later=later if core.mode not in (Mode.CLOSING, Mode.ENDED) else (),
         who=state.who,
-        waits_for_gap=bool(shown) and core.mode == states.RUNNING and now >= plan.phase_ends,
+        waits_for_gap=bool(shown) and core.mode is Mode.RUNNING and now >= plan.phase_ends,
         speaking=state.speaking is not None,
         caption=state.caption if state.speaking is not None or state.now < state.caption_until else "",
         line=_line(core),
@@ -94,11 +94,11 @@ def view(core: Core) -> View:
         restarts=state.health.restarts,
         dropped=state.health.dropped,
         missed_seconds=state.health.missed_seconds,
-        undo_left=max(0.0, state.undo.until - state.now) if state.undo and can_undo(core) else 0.0,
+        undo_left=max(0.0, state.undo.until - state.now) if state.undo and not nothing_to_undo(core) else 0.0,
         asks=state.asks,
         listening=core.listening,
         stop=core.wording.stop if core.understands else "",
-        voices_deleted=state.voices_learnt and core.mode in (states.CLOSING, states.ENDED),
+        voices_deleted=state.voices_learnt and core.mode in (Mode.CLOSING, Mode.ENDED),
         allowed=allowed(core),
     )
 
@@ -107,4 +107,4 @@ def _line(core: Core) -> str:
     state = core.state
     if state.now < state.line_until:
         return state.line
-    return state.paused_because if core.mode == states.PAUSED else ""
+    return state.paused_because if core.mode is Mode.PAUSED else ""

@@ -3,62 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 
 from voice_facilitator.session import events as ev
-from voice_facilitator.session import machine as states
 from voice_facilitator.session.core import Core
 from voice_facilitator.session.events import Action, Seconds
+from voice_facilitator.session.machine import Mode, Move, phase_in
 from voice_facilitator.session.protocol import Elasticity
 from voice_facilitator.session.schedule import remaining_after_pause
 from voice_facilitator.session.state import Plan, Undo
 
 DEFAULT_CHANGE_SECONDS = 120.0
 _LONGEST_CHANGE_SECONDS = 3600.0
-_RUNNING_ONLY = (
-    Action.NEXT,
-    Action.BACK,
-    Action.REPEAT,
-    Action.PAUSE,
-    Action.MORE_TIME,
-    Action.LESS_TIME,
-    Action.STOP_REMINDERS,
-)
+
+
+class Settles(StrEnum):
+    """What a request settles for a moment: a second one of the same kind, in haste, means nothing."""
+
+    MOVES = "moves"  # from part to part
+    HOLDS = "holds"  # pause and resume
+    ANSWERS = "answers"  # the press that asks must not be the one that answers
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """All there is to know of an action: the modes in which it is possible, unless what, what it does."""
+
+    when: frozenset[Mode]
+    do: Callable[[Core, ev.Request], None]
+    unless: Callable[[Core], bool] = lambda _: False
+    settles: Settles | None = None
 
 
 def allowed(core: Core) -> frozenset[Action]:
     """The requests that are possible now."""
-    mode, state = core.mode, core.state
-    actions: set[Action] = set()
-    if mode == states.NOT_STARTED:
-        actions |= {Action.BEGIN, Action.PHASE, Action.TIMER_ONLY}
-    if mode == states.RUNNING:
-        actions |= {*_RUNNING_ONLY, Action.PHASE, Action.TIME_LEFT, Action.END}
-        if state.plan.phase_index == 0:
-            actions.discard(Action.BACK)
-        ahead = core.protocol.phases[max(0, state.plan.phase_index) :]
-        if state.reminders.stopped or state.timer_only or not any(phase.reminders for phase in ahead):
-            actions.discard(Action.STOP_REMINDERS)
-    if mode == states.PAUSED:
-        actions |= {Action.RESUME, Action.TIME_LEFT, Action.END}
-    if mode in (states.RUNNING, states.PAUSED):
-        actions.add(Action.TIMER_ONLY)
-        if state.asks is not None:
-            actions |= {Action.YES, Action.NO}
-    if can_undo(core):
-        actions.add(Action.UNDO)
-    return frozenset(actions - ({Action.TIMER_ONLY} if state.timer_only else set()))
+    return frozenset(a for a, spec in ACTIONS.items() if core.mode in spec.when and not spec.unless(core))
 
 
-def can_undo(core: Core) -> bool:
-    """Whether there is something to take back. A session that is over can only be taken up again."""
+def nothing_to_undo(core: Core) -> bool:
+    """Whether there is nothing to take back. A session that is over can only be taken up again."""
     undo = core.state.undo
-    if undo is None or core.mode == states.ENDED:
-        return False
-    return core.mode != states.CLOSING or not (undo.action is Action.RESUME or _before_beginning(undo))
+    if undo is None:
+        return True
+    return core.mode is Mode.CLOSING and (undo.action is Action.RESUME or _before_beginning(undo))
+
+
+def _no_reminder_to_come(core: Core) -> bool:
+    state = core.state
+    ahead = core.protocol.phases[max(0, core.place) :]
+    return state.reminders.stopped or state.timer_only or not any(phase.reminders for phase in ahead)
 
 
 def _before_beginning(undo: Undo) -> bool:
-    return undo.plan.visit == 0
+    return undo.machine == Mode.NOT_STARTED
 
 
 def apply(core: Core, request: ev.Request) -> None:
@@ -66,7 +64,7 @@ def apply(core: Core, request: ev.Request) -> None:
     if request.action not in allowed(core):
         _refuse(core, request, f"refused.{request.action.value}")
         return
-    _HANDLERS[request.action](core, request)
+    ACTIONS[request.action].do(core, request)
 
 
 def _refuse(core: Core, request: ev.Request, key: str) -> None:
@@ -81,14 +79,14 @@ def _done(core: Core, request: ev.Request, undo_until: Seconds | None = None) ->
 
 def _go_to(core: Core, request: ev.Request, index: int) -> None:
     _done(core, request, core.remember_undo(request.action))
-    if core.mode != states.NOT_STARTED:
+    if core.mode is not Mode.NOT_STARTED:
         stop_own_voice(core)
     core.enter(index, "request", confirm=_understood(core, request, index))
 
 
 def _understood(core: Core, request: ev.Request, index: int) -> str:
     """What is said first about a change that somebody asked for by voice: ears can err, keys cannot."""
-    if request.source != ev.VOICE or core.mode == states.NOT_STARTED:
+    if request.source != ev.VOICE or core.mode is Mode.NOT_STARTED:
         return ""
     title = core.protocol.phases[index].title
     return core.wording.say(f"understood.{request.action.value}", phase=title)
@@ -109,7 +107,7 @@ def _begin(core: Core, request: ev.Request) -> None:
 
 
 def _next(core: Core, request: ev.Request) -> None:
-    index = core.state.plan.phase_index + 1
+    index = core.place + 1
     if index < len(core.protocol.phases):
         _go_to(core, request, index)
         return
@@ -123,11 +121,11 @@ def _ending(core: Core, request: ev.Request) -> str:
 
 
 def _back(core: Core, request: ev.Request) -> None:
-    _go_to(core, request, core.state.plan.phase_index - 1)
+    _go_to(core, request, core.place - 1)
 
 
 def _repeat(core: Core, request: ev.Request) -> None:
-    _go_to(core, request, core.state.plan.phase_index)
+    _go_to(core, request, core.place)
 
 
 def _phase(core: Core, request: ev.Request) -> None:
@@ -141,7 +139,7 @@ def _phase(core: Core, request: ev.Request) -> None:
 def _pause(core: Core, request: ev.Request) -> None:
     _done(core, request, core.remember_undo(request.action))
     stop_own_voice(core)
-    core.move("pause")
+    core.machine.go(Move.PAUSE)
     core.state.paused_at = core.state.now
     core.ask_no_more()
     core.listen()
@@ -180,7 +178,7 @@ def resume(core: Core) -> None:
         return
     core.ask_no_more()
     stop_own_voice(core)
-    core.move(f"resume:{phase.name}")
+    core.machine.go(Move.RESUME)
     length, session_ends = state.now - state.paused_at, plan.session_ends
     left = remaining_after_pause(
         phase,
@@ -252,7 +250,7 @@ def _timer_only(core: Core, request: ev.Request) -> None:
     core.listen()
     text = core.wording.say("timer-only.deleted" if state.voices_learnt else "timer-only")
     state.voices_learnt = False
-    if core.mode != states.NOT_STARTED:
+    if core.mode is not Mode.NOT_STARTED:
         core.answer("timer-only", text)
     elif request.source != ev.OPTION:
         core.show(text)
@@ -267,7 +265,7 @@ def _undo(core: Core, request: ev.Request) -> None:
     if undo.action is Action.STOP_REMINDERS:
         state.reminders.stopped = False
         core.withdraw("reminders-stopped")
-    elif core.mode == states.PAUSED and undo.action is Action.PAUSE:
+    elif core.mode is Mode.PAUSED and undo.action is Action.PAUSE:
         resume(core)
     elif _before_beginning(undo):
         _back_to_start(core)
@@ -276,11 +274,11 @@ def _undo(core: Core, request: ev.Request) -> None:
     elif undo.action is Action.RESUME:
         _pause_again(core, undo)
     else:
-        if core.mode == states.RUNNING and undo.plan.visit == state.plan.visit:
+        if core.mode is Mode.RUNNING and undo.plan.visit == state.plan.visit:
             core.withdraw("time-changed")
         else:
             stop_own_voice(core)
-        core.restore_plan(undo.plan)
+        core.go_back(undo)
         state.closing_until = None
     core.answer("undone", core.wording.say("undone"))
 
@@ -289,7 +287,7 @@ def _back_to_start(core: Core) -> None:
     """Not begun after all: whatever was heard is forgotten, and the welcome waits to be said again."""
     state = core.state
     stop_own_voice(core)
-    core.move("not-yet")
+    core.machine.go(Move.BACK_TO_START)
     state.plan, state.presenter_of = Plan(), ""
     core.ask_no_more()
     state.voices_learnt = False
@@ -302,9 +300,11 @@ def _back_to_start(core: Core) -> None:
 def _pause_again(core: Core, undo: Undo) -> None:
     """The pause goes on as if nobody had ended it."""
     stop_own_voice(core)
-    core.move("pause")
+    if core.machine.phase != phase_in(undo.machine):
+        core.machine.go(Move.ENTER, phase_in(undo.machine))
+    core.machine.go(Move.PAUSE)
     core.state.paused_at = undo.paused_at
-    core.restore_plan(undo.plan)
+    core.go_back(undo)
     core.listen()
 
 
@@ -321,7 +321,7 @@ def _yes(core: Core, request: ev.Request) -> None:
 
 
 def _really_end(core: Core, request: ev.Request) -> None:
-    if core.mode == states.PAUSED:  # so that an undo finds the time that was left
+    if core.mode is Mode.PAUSED:  # so that an undo finds the time that was left
         resume(core)
     _done(core, request, core.remember_undo(Action.END))
     stop_own_voice(core)
@@ -331,25 +331,30 @@ def _really_end(core: Core, request: ev.Request) -> None:
 def _no(core: Core, request: ev.Request) -> None:
     _done(core, request)
     core.ask_no_more()
-    if core.mode == states.PAUSED:
+    if core.mode is Mode.PAUSED:
         core.show(core.wording.say("paused"))
 
 
-_HANDLERS: dict[Action, Callable[[Core, ev.Request], None]] = {
-    Action.BEGIN: _begin,
-    Action.NEXT: _next,
-    Action.BACK: _back,
-    Action.REPEAT: _repeat,
-    Action.PHASE: _phase,
-    Action.PAUSE: _pause,
-    Action.RESUME: _resume,
-    Action.TIME_LEFT: _time_left,
-    Action.MORE_TIME: _change_time,
-    Action.LESS_TIME: _change_time,
-    Action.STOP_REMINDERS: _stop_reminders,
-    Action.TIMER_ONLY: _timer_only,
-    Action.UNDO: _undo,
-    Action.END: _end,
-    Action.YES: _yes,
-    Action.NO: _no,
+_BEFORE, _RUNNING = frozenset({Mode.NOT_STARTED}), frozenset({Mode.RUNNING})
+_PAUSED, _UNDER_WAY = frozenset({Mode.PAUSED}), frozenset({Mode.RUNNING, Mode.PAUSED})
+
+# The one table of what people can ask for. What keys, buttons and spoken phrases there are for an action says
+# display/keys.py and config/commands; its words stand in config/wording.
+ACTIONS: dict[Action, Spec] = {
+    Action.BEGIN: Spec(_BEFORE, _begin, settles=Settles.MOVES),
+    Action.NEXT: Spec(_RUNNING, _next, settles=Settles.MOVES),
+    Action.BACK: Spec(_RUNNING, _back, unless=lambda core: core.place == 0, settles=Settles.MOVES),
+    Action.REPEAT: Spec(_RUNNING, _repeat, settles=Settles.MOVES),
+    Action.PHASE: Spec(_BEFORE | _RUNNING, _phase),
+    Action.PAUSE: Spec(_RUNNING, _pause, settles=Settles.HOLDS),
+    Action.RESUME: Spec(_PAUSED, _resume, settles=Settles.HOLDS),
+    Action.TIME_LEFT: Spec(_UNDER_WAY, _time_left),
+    Action.MORE_TIME: Spec(_RUNNING, _change_time),
+    Action.LESS_TIME: Spec(_RUNNING, _change_time),
+    Action.STOP_REMINDERS: Spec(_RUNNING, _stop_reminders, unless=_no_reminder_to_come),
+    Action.TIMER_ONLY: Spec(_BEFORE | _UNDER_WAY, _timer_only, unless=lambda core: core.state.timer_only),
+    Action.UNDO: Spec(frozenset({*Mode} - {Mode.ENDED}), _undo, unless=nothing_to_undo),
+    Action.END: Spec(_UNDER_WAY, _end, settles=Settles.ANSWERS),
+    Action.YES: Spec(_UNDER_WAY, _yes, unless=lambda core: core.state.asks is None, settles=Settles.ANSWERS),
+    Action.NO: Spec(_UNDER_WAY, _no, unless=lambda core: core.state.asks is None),
 }
