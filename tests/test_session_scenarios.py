@@ -922,5 +922,6 @@ def test_a_pause_that_nobody_asked_for_shows_its_reason_as_long_as_it_lasts() ->
     assert heard.session.view().line == wording().say("paused.asleep")
     assert heard.texts("paused") == [wording().say("paused.asleep")]
     heard.session.handle(ev.Request(ev.Action.RESUME), 2001)
+    heard.session.handle(ev.Request(ev.Action.YES), 2003)
     heard.session.handle(ev.Request(ev.Action.PAUSE), 2101)
     assert heard.session.view().line != wording().say("paused.asleep")
