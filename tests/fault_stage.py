@@ -6,7 +6,6 @@ server and the faults are real.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.speech_engines import ToneEngine, name_of
+from tests.support import processes
 from tests.support.virtual_room import VirtualRoom
 from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Sink
@@ -189,7 +189,7 @@ class Play:
         assert effect.reason == "planned"  # type: ignore[union-attr]
         # The planned second; then a goodbye that is being said is finished.
         assert planned - 15 <= ended <= planned + 15 + LATE * SPEED, self.diary()
-        assert multiprocessing.active_children() == []
+        assert processes.children() == []
         for key in ("lost", "back"):
             per_part = [text for text in self.told() if text.startswith(key)]
             assert len(per_part) <= len(self.of(ev.Degraded, lost=key == "lost"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import io
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.speech_engines import ToneEngine
+from voice_facilitator.machine.child_process import Pipes
 from voice_facilitator.session.events import Outcome
 from voice_facilitator.settings import load_defaults
 from voice_facilitator.soundcard import Samples
@@ -45,10 +46,9 @@ class Silent:
 
 def announce(asked_seconds_ago: float, **how: Any) -> tuple[Outcome, list[Samples]]:
     """The outcome of an announcement that was asked for so long ago, and what was played."""
-    commands, _ = multiprocessing.Pipe(duplex=False)
-    _, reports = multiprocessing.Pipe(duplex=False)
     player = Silent("", lambda: None)
-    worker = Worker(commands, reports, SETTINGS, ToneEngine(SETTINGS), 1.0, new_player=lambda *_: player)
+    pipes: Pipes[m.Control, m.Report] = Pipes(io.BytesIO(), io.BytesIO())
+    worker = Worker(pipes, SETTINGS, ToneEngine(SETTINGS), 1.0, new_player=lambda *_: player)
     say = m.Say(
         1, "Two words", **{"chime": True, "voice": True} | how, asked_at=time.monotonic() - asked_seconds_ago
     )
