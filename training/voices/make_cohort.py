@@ -34,9 +34,8 @@ SPEECH_SHARE = 0.75  # of a window
 def main() -> None:
     options = arguments()
     room = Rooms(corpus.script(options.speech, "build_session"), options.speech, options.seed)
-    encoder = CampplusEncoder.load(
-        options.encoder or load_manifest().find(options.model).path(), options.model
-    )
+    weights = options.encoder or load_manifest().find(options.model).path()
+    encoder = CampplusEncoder.load(weights, name=options.model)
     names: list[str] = []
     voices: list[int] = []
     rows: list[np.ndarray] = []

@@ -123,13 +123,16 @@ def without_weights() -> VoiceModel:
 def main() -> None:
     options = arguments()
     check_learner()
+    sessions = [each for each in sessions_in(options.sessions) if each.name[0] not in UNTOUCHED]
+    if not sessions:
+        raise SystemExit(
+            "No rendered sessions in these folders (render_dev.sh, benchmarks.presenter.sessions)."
+        )
     settings = load_settings()
     model = without_weights()
     closer = encoders_for_looks(model, options.speech, options.networks)
     heard = []
-    for session in sessions_in(options.sessions):
-        if session.name[0] in UNTOUCHED:
-            continue
+    for session in sessions:
         analysed = Analysed.of(session, model.encoder, settings.hearing, options.cache, closer(session))
         hops = Hops()
         hear(session, analysed, replace(model, remark=hops), settings, HOP_CHUNKS)
