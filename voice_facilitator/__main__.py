@@ -30,6 +30,7 @@ def main() -> None:
         for number in ours:
             signal.signal(number, signal.SIG_IGN)
 
+    _open_what_is_closed()
     try:
         atexit.register(ignore_signals)  # the first to be registered, the last to be called
         import signal
@@ -47,6 +48,20 @@ def main() -> None:
     except KeyboardInterrupt:
         _say(_WORD)
         sys.exit(_INTERRUPTED)
+
+
+def _open_what_is_closed() -> None:
+    """Standard streams that are closed lead to nowhere, instead of to whatever file is opened next."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(
+                os.open(os.devnull, os.O_RDWR), True
+            )  # it takes the lowest number that is free
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _leave(*_: object) -> None:

@@ -37,6 +37,17 @@ def find_runtime_folder() -> None:
         os.environ["XDG_RUNTIME_DIR"] = str(folder)
 
 
+def find_home() -> None:
+    """Name a home folder in the environment where the user has none, for us and our processes.
+
+    Libraries look for files in it, and some stop without. Nothing can be found or made in this one.
+    """
+    try:
+        Path.home()
+    except RuntimeError:  # no HOME, and a user whom the system does not know
+        os.environ["HOME"] = os.devnull
+
+
 def shipped(*parts: str) -> Path:
     """Path of a shipped file, such as `shipped("config", "settings.toml")`."""
     root = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent
@@ -57,3 +68,19 @@ def state_folder() -> Path:
 
 def user_settings_file() -> Path:
     return Path(platformdirs.user_config_dir(APP_NAME, appauthor=False)) / "settings.toml"
+
+
+def writing_fails(folder: Path) -> str:
+    """Why no file can be written in `folder`, which is made if need be; empty where one can."""
+    if Path(os.devnull) in folder.parents:
+        return "this user has no home folder"
+    import tempfile  # noqa: PLC0415  # help and version answer at once
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b" " * 4096)
+            file.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

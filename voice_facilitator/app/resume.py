@@ -128,7 +128,7 @@ def find(
     path = path or resume_path()
     try:
         found = _read(path, settings, hears)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, ArithmeticError, LookupError, RecursionError, FacilitatorError):
         tell(_set_aside(path))

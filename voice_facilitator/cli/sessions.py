@@ -28,6 +28,7 @@ from voice_facilitator.cli.options import (
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.interrupts import noted
 from voice_facilitator.outlet import Outlet, patient_stderr
+from voice_facilitator.resources import state_folder, writing_fails
 from voice_facilitator.visible import visible
 
 if TYPE_CHECKING:
@@ -190,6 +191,8 @@ def _run(
     commands = commands_of(settings, format_, say) if hears else None
     if commands is not None and commands.choice is not None:
         say(f"{commands.choice.name} listens for spoken commands: {commands.choice.how_good}.")
+    if reason := writing_fails(state_folder()):
+        say(f"Nothing can be kept for going on after a power cut, and no fault log: {reason}.")
     report = Report(format_)
     usual = protocol_files.load(chosen.protocol_name).seconds
     other_length = round(format_.seconds / 60) if abs(format_.seconds - usual) > 1 else None
@@ -211,8 +214,8 @@ def _run(
             timer_only=chosen.timer_only,
             hears=hears,
             keys=False,
-            resume_file=ResumeFile(chosen.protocol_name, minutes=other_length),
-            fault_log=FaultLog(),
+            resume_file=None if reason else ResumeFile(chosen.protocol_name, minutes=other_length),
+            fault_log=None if reason else FaultLog(),
             outlets=outlets,
             resumed_at=cut.session_time(Moment.now()) if cut else None,
         )
