@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.display_stage import Stage, chromium
 from voice_facilitator.display.access import Role
+from voice_facilitator.display.key_table import TERMINAL_NAMES, meanings, press_for
 
 WIDE = {"width": 1280, "height": 720}
 PHONE = {"width": 390, "height": 844}
@@ -318,6 +319,56 @@ def test_clicker_and_keys_do_what_a_voice_does(stage: Stage, visit: Open) -> Non
     stage.go_on(2)
     page.keyboard.press("y")
     shows(page, "title", "Until next time")
+
+
+# Each state of a session, and how it comes about.
+STATES = {
+    "not started": [],
+    "first part": ["begin"],
+    "later part": ["begin", "next"],
+    "paused": ["begin", "pause"],
+    "asked whether to carry on": ["begin", "pause", "resume"],
+    "asked whether to end": ["begin", "end"],
+    "timer only": ["begin", "timer-only"],
+    "closing": ["begin", "end", "yes"],
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_key_does_the_same_on_the_page_and_in_the_terminal(
+    stage: Stage, visit: Open, state: str
+) -> None:
+    for action in STATES[state]:
+        stage.press(action)
+        stage.go_on(2)
+    page = visit(stage.server.address)
+    page.wait_for_selector("#controls:not([hidden])", state="attached")
+    for name in [*meanings(), "o", "x", "F5x", "ArrowDown"]:
+        terminal = next((sent for sent, its in TERMINAL_NAMES.items() if its == name), name)
+        expected = press_for(terminal, stage.session.allowed())
+        asked: list[Any] = []
+        stage.server.on_press = lambda press, asked=asked: bool(asked.append(press)) or True
+        page.evaluate(
+            "name => document.body.dispatchEvent(new KeyboardEvent('keydown', {key: name, bubbles: true}))",
+            name,
+        )
+        page.evaluate("() => fetch('/words')")  # what was sent before has arrived when this has
+        if expected is not None:
+            wait_for(lambda asked=asked: asked)
+        assert [press.action for press in asked] == ([] if expected is None else [expected.action]), name
+
+
+def test_on_the_page_n_answers_no(stage: Stage, visit: Open) -> None:
+    stage.press("begin")
+    stage.go_on(2)
+    page = visit(stage.server.address)
+    shows(page, "title", "Welcome")
+    page.keyboard.press("e")
+    wait_for(lambda: stage.done() == ["begin", "end"])
+    stage.go_on(2)
+    page.keyboard.press("n")
+    wait_for(lambda: stage.done() == ["begin", "end", "no"])
+    assert stage.session.view().phase == "welcome"
 
 
 def test_a_clicker_pressed_twice_moves_one_part(stage: Stage, visit: Open) -> None:

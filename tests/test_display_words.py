@@ -12,7 +12,7 @@ import pytest
 from voice_facilitator import protocols
 from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.display import frame
-from voice_facilitator.display.keys import SHOWN_KEYS
+from voice_facilitator.display.key_table import KEYS
 from voice_facilitator.display.routes import PAGE
 from voice_facilitator.display.terminal import calmly
 from voice_facilitator.resources import shipped
@@ -67,7 +67,7 @@ def test_every_phrase_made_from_a_state_is_there() -> None:
     keys |= {f"asks.{action.value}" for action in (Action.END, Action.RESUME)}
     keys |= {f"number.{count}" for count in (*range(1, 11), *range(15, 61, 5))}
     assert keys - set(ENGLISH) == set()
-    assert {action for action, _ in SHOWN_KEYS} == set(Action) - {Action.PHASE}
+    assert {key.action for key in KEYS} == set(Action) - {Action.PHASE}
 
 
 def test_every_phrase_is_used_somewhere() -> None:

@@ -66,6 +66,16 @@ def test_the_drawing_of_the_states_is_current() -> None:
         pytest.fail("run: python scripts/draw_states.py")
 
 
+def test_the_table_of_keys_is_current() -> None:
+    sys.path.insert(0, str(TOP / "scripts"))
+    try:
+        import draw_keys
+    finally:
+        sys.path.pop(0)
+    if draw_keys.page_with(draw_keys.table()) != draw_keys.PAGE.read_text(encoding="utf-8"):
+        pytest.fail("run: python scripts/draw_keys.py")
+
+
 def test_the_tables_of_spoken_commands_are_current() -> None:
     sys.path.insert(0, str(TOP / "scripts"))
     try:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tests.plenty import tries
 from tests.test_faults_resume import wait_for
 from tests.test_onlookers import InTerminal, run
-from voice_facilitator.display.keys import KeyReader, press_for, terminal_restored
+from voice_facilitator.display.key_table import press_for
+from voice_facilitator.display.keys import KeyReader, terminal_restored
 from voice_facilitator.display.keystrokes import Keystrokes
 from voice_facilitator.session.events import Action
 

@@ -13,7 +13,7 @@ from tests.test_display_terminal import shown
 from voice_facilitator import phrases, protocols
 from voice_facilitator.app.setting_up import policy_of, wording_of
 from voice_facilitator.display import frame
-from voice_facilitator.display.keys import press_for
+from voice_facilitator.display.key_table import press_for
 from voice_facilitator.hearing import command_engines, microphone
 from voice_facilitator.hearing.command_engines import Choice
 from voice_facilitator.session import Protocol, Session, View

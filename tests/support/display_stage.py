@@ -24,7 +24,7 @@ from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Conductor
 from voice_facilitator.app.presses import Presses
 from voice_facilitator.display.access import Access, Role
-from voice_facilitator.display.keys import Press
+from voice_facilitator.display.key_table import Press
 from voice_facilitator.display.screens import RoomScreen
 from voice_facilitator.display.server import RoomServer
 from voice_facilitator.session import Session
@@ -89,7 +89,7 @@ class Stage:
     def __enter__(self) -> Stage:
         self.server.on_press = self._pressed
         self.server.start()
-        self.server.speak(self._language, protocols.load_phrases(self._language))
+        self.server.set_texts(self._language, protocols.load_phrases(self._language))
         self.tell("tick")
         return self
 

@@ -14,7 +14,8 @@ from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.presses import Presses
 from voice_facilitator.app.resume import ResumeFile
 from voice_facilitator.clocks import Moment, asleep_seconds
-from voice_facilitator.display.keys import KeyReader, Press, press_for, terminal_restored
+from voice_facilitator.display.key_table import Press, press_for
+from voice_facilitator.display.keys import KeyReader, terminal_restored
 from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
 from voice_facilitator.hearing.encoder import RATE

@@ -6,7 +6,7 @@ changes by itself: all of them mean one step.
 
 from __future__ import annotations
 
-from voice_facilitator.display.keys import Press
+from voice_facilitator.display.key_table import Press
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.actions import ACTIONS, Settles
 from voice_facilitator.session.events import Seconds

@@ -57,7 +57,7 @@ def room_display(
         yield None
         return
     try:
-        server.speak(language, protocols.load_phrases(language))
+        server.set_texts(language, protocols.load_phrases(language))
         server.show({"stage": "notice", "notice": "preparing"})
         say(f"Room page: {server.address}")
         invite("")

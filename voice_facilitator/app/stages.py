@@ -156,7 +156,7 @@ class SetupStage:
         if choice.protocol is not None and choice.protocol in self._known:
             protocol = self._known[choice.protocol]
             if protocol.language != self._chosen.protocol.language:
-                self._server.speak(protocol.language, protocols.load_phrases(protocol.language))
+                self._server.set_texts(protocol.language, protocols.load_phrases(protocol.language))
                 self._quiet()
             self._chosen = replace(self._chosen, protocol_name=choice.protocol, protocol=protocol)
             self._commands = spoken_commands(self._chosen)

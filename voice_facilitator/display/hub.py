@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from voice_facilitator.display.key_table import buttons, meanings
 from voice_facilitator.session.events import Seconds
 
 _SIGN_OF_LIFE_SECONDS = 2.0  # so that a page notices within seconds when the program is gone
@@ -44,9 +45,9 @@ class Hub:
         """The words the pages use now: they are no secret, and are there before a page has its key."""
         return self._words
 
-    def speak(self, language: str, phrases: dict[str, str]) -> None:
-        """The words the pages use from now on."""
-        self._words = {"language": language, "phrases": phrases}
+    def set_texts(self, language: str, texts: dict[str, str]) -> None:
+        """The words the pages use from now on, with the keys and buttons they are for."""
+        self._words = {"language": language, "phrases": texts, "keys": meanings(), "buttons": buttons()}
         self._words_number += 1
         self._wake()
 

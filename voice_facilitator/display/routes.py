@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voice_facilitator.display.access import Access, RateLimit, Role, host_allowed, origin_allowed
 from voice_facilitator.display.hub import Hub
-from voice_facilitator.display.keys import Press
+from voice_facilitator.display.key_table import Press
 from voice_facilitator.session.events import Action, Seconds
 
 PAGE = Path(__file__).parent / "page"

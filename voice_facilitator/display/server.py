@@ -19,7 +19,7 @@ import uvicorn
 from voice_facilitator.display.access import Access, Role
 from voice_facilitator.display.connections import Rooms, connections
 from voice_facilitator.display.hub import Hub
-from voice_facilitator.display.keys import Press
+from voice_facilitator.display.key_table import Press
 from voice_facilitator.display.routes import Choice, Doors, Limits, application
 from voice_facilitator.display.share import qr_rows
 from voice_facilitator.errors import ExitCode, FacilitatorError
@@ -133,9 +133,9 @@ class RoomServer:
         at = self._clock()
         self._in_loop(lambda: self._hub.publish(state, at))
 
-    def speak(self, language: str, phrases: dict[str, str]) -> None:
+    def set_texts(self, language: str, texts: dict[str, str]) -> None:
         """Use these words from now on; any thread may."""
-        self._in_loop(lambda: self._hub.speak(language, phrases))
+        self._in_loop(lambda: self._hub.set_texts(language, texts))
 
     def _in_loop(self, call: Callable[[], None]) -> None:
         loop = self._server.running_loop if self._server is not None else None

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from voice_facilitator.display import frame
-from voice_facilitator.display.keys import SHOWN_KEYS, can_redraw
+from voice_facilitator.display.key_table import KEYS
+from voice_facilitator.display.keys import can_redraw
 from voice_facilitator.display.screens import Screen
 from voice_facilitator.plurals import rule_of
 from voice_facilitator.session import View
@@ -225,11 +226,11 @@ def _subtitle(view: View, phrases: Phrases) -> Text | None:
 
 def _keys(view: View, phrases: Phrases) -> RenderableType:
     shown = []
-    for action, key in SHOWN_KEYS:
-        if action in view.allowed:
-            label = phrases[f"action.{action.value}"]
-            if action is Action.UNDO:
+    for key in KEYS:
+        if key.action in view.allowed:
+            label = phrases[f"action.{key.action.value}"]
+            if key.action is Action.UNDO:
                 label += f" ({view.undo_left:.0f} s)"
-            shown.append(f"{phrases['space'] if key == 'space' else key} {label}")
+            shown.append(f"{phrases['space'] if key.shown == 'space' else key.shown} {label}")
     shown.append(f"ctrl-c {phrases['action.quit']}")
     return Columns([Text(label, style="dim", no_wrap=True) for label in shown], padding=(0, 3))

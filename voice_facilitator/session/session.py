@@ -189,6 +189,8 @@ class Session:
         if state.timer_only or event.quality is state.enrolment:
             return
         state.enrolment = event.quality
+        if event.quality is not ev.Enrolment.NONE and core.mode in (Mode.RUNNING, Mode.PAUSED):
+            state.voices_learnt = True
         if event.quality in (ev.Enrolment.POOR, ev.Enrolment.AMBIGUOUS):
             core.show(core.wording.say(f"enrolment.{event.quality.value}"))
 

@@ -9,18 +9,9 @@ const bar = document.getElementById("controls");
 const QUIET_SECONDS = 4;
 const SURE_SECONDS = 5;
 const FIRST = ["begin", "next", "resume"];
-// What stands in the bar, in this order; the second row is smaller.
-const ROWS = [
-  ["back", "pause", "resume", "begin", "next", "more-time", "undo", "yes", "no"],
-  ["repeat", "less-time", "time-left", "stop-reminders", "timer-only", "end"],
-];
-const KEYS = {
-  " ": "next", Enter: "next", n: "next", PageDown: "next", ArrowRight: "next",
-  PageUp: "back", ArrowLeft: "back", Backspace: "back",
-  b: "pause", p: "pause", ".": "pause",
-  r: "repeat", "?": "time-left", "+": "more-time", "=": "more-time", "-": "less-time",
-  t: "timer-only", s: "stop-reminders", u: "undo", e: "end", y: "yes", o: "no",
-};
+
+let keys = {}; // what each key may mean: the first that is possible now, else the last
+let rows = []; // what stands in the bar, in this order; the second row is smaller
 
 let allowed = new Set();
 let phase = "";
@@ -33,11 +24,13 @@ export function onSummary(ask) {
   askSummary = ask;
 }
 
-export function speak(role) {
+export function speak(role, words) {
+  keys = words.keys;
+  rows = words.buttons;
   drives = role !== "view";
   bar.setAttribute("aria-label", say("controls"));
   bar.replaceChildren();
-  for (const names of ROWS) {
+  for (const names of rows) {
     const row = document.createElement("div");
     if (drives) for (const name of names) row.append(button(name));
     bar.append(row);
@@ -128,12 +121,10 @@ function onKey(event) {
   if (event.target.closest("dialog, input, select, textarea")) return;
   const onButton = event.target.closest("button, a") && (event.key === " " || event.key === "Enter");
   if (onButton) return;
-  let name = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!name || bar.hidden) return;
-  if (name === "next" && allowed.has("begin")) name = "begin";
-  if (name === "pause" && allowed.has("resume")) name = "resume";
+  const meant = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!meant || bar.hidden) return;
   event.preventDefault();
-  press(name);
+  press(meant.find((name) => allowed.has(name)) ?? meant.at(-1));
 }
 
 // Out of sight while nobody reaches for them.

@@ -49,7 +49,7 @@ function take(event, data) {
     speak(data);
     role = data.role;
     share.offer(data.shared);
-    controls.speak(role);
+    controls.speak(role, data);
   } else if (event === "state" && data.stage === "notice") {
     notice(data.notice);
   } else if (event === "state") {
