@@ -175,15 +175,15 @@ def main(numbers: list[int]) -> int:
             copy(_ROOT / name, tree / name)
         for name in _LINKED:
             (tree / name).symlink_to(_ROOT / name)
-        if found := failures(tree, sorted({fault.tests for fault in chosen})):
-            print(f"These fail without any fault, so nothing can be said: {', '.join(found)}")
-            return 2
+        fail_anyway = failures(tree, sorted({fault.tests for fault in chosen}))
+        if fail_anyway:
+            print(f"These fail without any fault and are not counted: {', '.join(fail_anyway)}\n")
         print("| fault | in | killed by |\n|---|---|---|")
         for fault in chosen:
             source = _source(tree, fault)
             right = source.read_text("utf-8")
             source.write_text(wrong[fault], "utf-8")
-            found = failures(tree, [fault.tests])
+            found = [name for name in failures(tree, [fault.tests]) if name not in fail_anyway]
             source.write_text(right, "utf-8")
             survived += not found
             told = ", ".join(f"`{name}`" for name in found) or "**nothing: it survives**"

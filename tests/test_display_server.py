@@ -19,7 +19,7 @@ from tests.support.display_stage import Stage
 from voice_facilitator.display.access import Access, RateLimit, Role, host_allowed
 from voice_facilitator.display.routes import Limits
 from voice_facilitator.display.server import RoomServer
-from voice_facilitator.display.share import lan_address, qr_blocks
+from voice_facilitator.display.share import Sharing, qr_blocks
 from voice_facilitator.errors import FacilitatorError
 
 
@@ -209,7 +209,7 @@ def test_without_sharing_there_is_no_invitation_and_only_loopback_listens() -> N
 
 def test_a_shared_page_is_reached_in_the_local_network() -> None:
     try:
-        address = lan_address()
+        address = Sharing().current.address
     except FacilitatorError as error:
         pytest.skip(error.message)
     with Stage(share=Role.VIEW, lan_address=address) as stage:

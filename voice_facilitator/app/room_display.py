@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,10 +15,12 @@ from voice_facilitator.display.browser import open_in_browser
 from voice_facilitator.display.keys import KeyReader
 from voice_facilitator.display.screens import RoomScreen, Screen, Screens
 from voice_facilitator.display.server import RoomServer
-from voice_facilitator.display.share import lan_address, qr_blocks
+from voice_facilitator.display.share import Sharing, qr_blocks
 from voice_facilitator.display.terminal import make_screen
 from voice_facilitator.errors import FacilitatorError
 from voice_facilitator.interrupts import interrupt
+
+_LOOK_SECONDS = 3.0  # people wait for a phone to find the page again
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class DisplayOptions:
     browser: bool = True
     port: int = 0
     share: Role | None = None
+    share_address: str = ""  # or an interface; empty: the likeliest
 
 
 @contextlib.contextmanager
@@ -41,12 +45,13 @@ def room_display(
     if not options.serve:
         yield None
         return
-    address = lan_address() if options.share else None
+    sharing = Sharing(options.share_address) if options.share else None
 
     def invite(_token: str) -> None:
         if (shared := server.shared_address) is not None:
             say(f"For another screen or phone, good for one device:\n{qr_blocks(shared)}\n{shared}")
 
+    address = sharing.current.address if sharing else None
     server = RoomServer(Access(options.share, invite), port=options.port, lan_address=address)
     try:
         server.start()
@@ -63,9 +68,36 @@ def room_display(
         invite("")
         if options.browser:
             open_in_browser(server.address)
-        yield server
+        with _address_followed(server, sharing, invite):
+            yield server
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def _address_followed(
+    server: RoomServer, sharing: Sharing | None, invite: Callable[[str], None]
+) -> Iterator[None]:
+    """Meanwhile the page moves along when the machine's address changes, and others can be chosen on it."""
+    if sharing is None:
+        yield
+        return
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            if sharing.look_again() and server.share_at(sharing.current.address):
+                invite("")
+
+    server.on_share_at = sharing.choose
+    server.other_addresses = lambda: sharing.found
+    thread = threading.Thread(target=follow, name="address", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(_LOOK_SECONDS)
 
 
 class Keyboard:

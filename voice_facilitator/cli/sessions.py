@@ -87,6 +87,12 @@ def run(
     share_control: Annotated[
         bool, typer.Option("--share-control", help="Let them drive the session as well.")
     ] = False,
+    share_address: Annotated[
+        str | None,
+        typer.Option(
+            help="Share at this address or network interface of yours, and not at the likeliest one."
+        ),
+    ] = None,
     events: EventsOption = None,
 ) -> int:
     """Hold a live session."""
@@ -97,8 +103,8 @@ def run(
     from voice_facilitator.display.keys import terminal_restored
 
     settings = settings_with(settings_file, microphone=microphone, speaker=speaker)
-    shared = Role.CONTROL if share_control else Role.VIEW if share else None
-    options = DisplayOptions(display, browser and there_is_a_desktop(), port, shared)
+    shared = Role.CONTROL if share_control else Role.VIEW if share or share_address else None
+    options = DisplayOptions(display, browser and there_is_a_desktop(), port, shared, share_address or "")
     page_is_opened = display and (options.browser or not browser or shared is not None)
     with noted() as told, patient_stderr() as outlet, terminal_restored(), single_session():
         keyboard = Keyboard()

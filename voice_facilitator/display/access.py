@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import secrets
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -92,7 +93,7 @@ def is_this_machine(client: str) -> bool:
         return False
 
 
-def host_allowed(host: str, names: frozenset[str], port: int) -> bool:
+def host_allowed(host: str, names: AbstractSet[str], port: int) -> bool:
     """Whether the Host header names us. Anything else is another site's name led to our address."""
     try:
         parts = urlsplit(f"//{host}")

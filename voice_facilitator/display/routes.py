@@ -6,7 +6,8 @@ Everything wrong is answered with a status, a code, a message and a hint, and ch
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -55,6 +56,10 @@ class _Do(_Body):
     seen: str | None = Field(None, max_length=64)
 
 
+class _ShareAt(_Body):
+    address: str = Field(max_length=60)
+
+
 class Choice(_Body):
     """What the setup page and the summary page ask for; one thing at a time."""
 
@@ -73,7 +78,8 @@ class Doors:
     on_press: Callable[[Press], bool]  # False: there is no session to drive now
     on_choice: Callable[[Choice], bool]  # False: there is nothing to choose now
     summary: Callable[[], dict[str, Any] | None]  # of a session that is over
-    invitation: Callable[[], dict[str, Any] | None]  # address, and its QR code in rows
+    invitation: Callable[[], dict[str, Any] | None]  # address, its QR code in rows, and the machine's others
+    share_at: Callable[[str], Awaitable[bool]]  # False: this is no address of ours
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ class _Guard:
     """In front of everything: who is asked for, from where, how often; and the headers of each answer."""
 
     def __init__(
-        self, app: ASGIApp, names: frozenset[str], port: int, limits: Limits, clock: Callable[[], Seconds]
+        self, app: ASGIApp, names: AbstractSet[str], port: int, limits: Limits, clock: Callable[[], Seconds]
     ) -> None:
         self._app, self._names, self._port = app, names, port
         self._limits, self._clock = limits, clock
@@ -180,6 +186,7 @@ class _Pages:
             Route("/words", self.words),
             Route("/events", self.events),
             Route("/invitation", self.invitation),
+            Route("/share", self.share, methods=["POST"]),
             Route("/summary", self.summary),
             Route("/join", self.join, methods=["POST"]),
             Route("/do", self.do, methods=["POST"]),
@@ -215,6 +222,13 @@ class _Pages:
         if found is None:
             raise Refusal(404, "not-shared", "This display is not shared.", "Start with --share.")
         return JSONResponse(found)
+
+    async def share(self, request: Request) -> Response:
+        if self._may_drive(request) is not Role.HOST:
+            raise _not_yours()
+        if not await self._doors.share_at((await _read(request, _ShareAt)).address):
+            raise Refusal(409, "not-now", "This address is not there any more.")
+        return JSONResponse({}, 202)
 
     async def summary(self, request: Request) -> Response:
         """For the page that asks, and no other: it tells how often the presenter was reminded."""
@@ -306,7 +320,7 @@ def application(
     access: Access,
     doors: Doors,
     *,
-    names: frozenset[str],
+    names: AbstractSet[str],
     port: int,
     limits: Limits,
     clock: Callable[[], Seconds],

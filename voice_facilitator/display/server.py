@@ -21,7 +21,7 @@ from voice_facilitator.display.connections import Rooms, connections
 from voice_facilitator.display.hub import Hub
 from voice_facilitator.display.key_table import Press
 from voice_facilitator.display.routes import Choice, Doors, Limits, application
-from voice_facilitator.display.share import qr_rows
+from voice_facilitator.display.share import LocalAddress, in_url, qr_rows
 from voice_facilitator.errors import ExitCode, FacilitatorError
 from voice_facilitator.session.events import Seconds
 
@@ -50,6 +50,7 @@ class RoomServer:
         self.access = access
         self.port = port
         self._lan_address = lan_address
+        self._names = {_LOOPBACK, "localhost", *([lan_address] if lan_address else [])}
         self._limits = limits or Limits.usual()
         self._clock = clock
         self._hub = Hub(clock)
@@ -60,19 +61,20 @@ class RoomServer:
         self.on_press: Callable[[Press], bool] = lambda _press: False
         self.on_choice: Callable[[Choice], bool] = lambda _choice: False
         self.on_summary: Callable[[], dict[str, Any] | None] = lambda: None
+        self.on_share_at: Callable[[str], bool] = lambda _address: False
+        self.other_addresses: Callable[[], list[LocalAddress]] = list
 
     def start(self) -> None:
         """Raises FacilitatorError `display-port` when the address cannot be had."""
         sockets = [self._listen(_LOOPBACK)]
         if self._lan_address is not None:
             sockets.append(self._listen(self._lan_address))
-        names = frozenset({_LOOPBACK, "localhost", *([self._lan_address] if self._lan_address else [])})
-        doors = Doors(self._press, self._choose, self._summary, self._invitation)
+        doors = Doors(self._press, self._choose, self._summary, self._invitation, self._share_at)
         app = application(
             self._hub,
             self.access,
             doors,
-            names=names,
+            names=self._names,
             port=self.port,
             limits=self._limits,
             clock=self._clock,
@@ -106,7 +108,7 @@ class RoomServer:
             one.close()
 
     def _listen(self, address: str) -> socket.socket:
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         try:
             if os.name == "posix":  # elsewhere it would let two programs have one port
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -163,7 +165,44 @@ class RoomServer:
         """For another device: good for one page, then there is a new one."""
         if self._lan_address is None or self.access.invitation is None:
             return None
-        return f"http://{self._lan_address}:{self.port}/#{self.access.invitation}"
+        return f"http://{in_url(self._lan_address)}:{self.port}/#{self.access.invitation}"
+
+    def share_at(self, address: str) -> bool:
+        """Serve others at this address of the machine instead. Not from the server's own thread."""
+        loop = self._server.running_loop if self._server is not None else None
+        if loop is None:
+            return False
+        moved = asyncio.run_coroutine_threadsafe(self._move_to(address), loop)
+        try:
+            return moved.result(_START_SECONDS)
+        except TimeoutError:
+            return False
+
+    async def _move_to(self, address: str) -> bool:
+        server = self._server
+        assert server is not None
+        if self._lan_address is None or address == self._lan_address:
+            return address == self._lan_address
+        try:
+            listening = self._listen(address)
+        except FacilitatorError:  # it has gone again, or its port is taken
+            return False
+        door = connections(self.rooms)
+        opened = await asyncio.get_running_loop().create_server(
+            lambda: door(
+                config=server.config, server_state=server.server_state, app_state=server.lifespan.state
+            ),
+            sock=listening,
+        )
+        server.servers.pop().close()  # the one of the local network is the last
+        server.servers.append(opened)
+        self._names.discard(self._lan_address)
+        self._names.add(address)
+        self._lan_address = address
+        return True
+
+    async def _share_at(self, address: str) -> bool:
+        return self.on_share_at(address) and await self._move_to(address)
 
     def _press(self, press: Press) -> bool:
         return self.on_press(press)
@@ -176,7 +215,12 @@ class RoomServer:
 
     def _invitation(self) -> dict[str, Any] | None:
         address = self.shared_address
-        return None if address is None else {"address": address, "rows": qr_rows(address)}
+        if address is None:
+            return None
+        others = [
+            [one.address, one.interface] for one in self.other_addresses() if one.address != self._lan_address
+        ]
+        return {"address": address, "rows": qr_rows(address), "others": others}
 
 
 class _Server(uvicorn.Server):
