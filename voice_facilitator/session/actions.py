@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from voice_facilitator.session import events as ev
+from voice_facilitator.session import faults
 from voice_facilitator.session.core import Core
 from voice_facilitator.session.events import Action, Seconds
 from voice_facilitator.session.machine import Mode, Move, phase_in
 from voice_facilitator.session.protocol import Elasticity
 from voice_facilitator.session.schedule import remaining_after_pause
-from voice_facilitator.session.state import Plan, Undo
+from voice_facilitator.session.state import Plan, Purpose, Undo
 
 DEFAULT_CHANGE_SECONDS = 120.0
 _LONGEST_CHANGE_SECONDS = 3600.0
@@ -235,7 +236,7 @@ def _change_time(core: Core, request: ev.Request) -> None:
 def _stop_reminders(core: Core, request: ev.Request) -> None:
     _done(core, request, core.remember_undo(request.action))
     core.state.reminders.stopped = True
-    core.withdraw("reminder")
+    core.withdraw(Purpose.REMINDER)
     core.answer("reminders-stopped", core.wording.say("reminders-stopped"))
 
 
@@ -244,8 +245,8 @@ def _timer_only(core: Core, request: ev.Request) -> None:
     state = core.state
     state.timer_only = True
     state.enrolment = ev.Enrolment.NONE
-    for key in ("reminder", "lost.microphone", "lost.hearing", "lost.voice-model"):  # nobody listens any more
-        core.withdraw(key)
+    core.withdraw(Purpose.REMINDER)
+    faults.ears_not_needed(core)
     core.emit(ev.Forget(state.now, for_good=True))
     core.listen()
     text = core.wording.say("timer-only.deleted" if state.voices_learnt else "timer-only")

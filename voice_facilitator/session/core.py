@@ -9,10 +9,8 @@ from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.machine import Mode, Move, SessionMachine, phase_in
 from voice_facilitator.session.protocol import Listening, Phase, Policy, Protocol, Wording
 from voice_facilitator.session.schedule import fit, squeeze
-from voice_facilitator.session.state import Late, Pending, Plan, State, Undo
+from voice_facilitator.session.state import Late, Pending, Plan, Purpose, State, Undo
 
-CONFIRM = "confirm"  # key of the sentence that tells what was understood by voice
-ASK = "ask-"  # keys of questions begin with it; the request they are about follows
 REQUEST_GRACE_SECONDS = 10.0  # an answer to a request waits this long for a gap
 CLOSING_SECONDS = 60.0  # after a request to end, the goodbye waits at most this long for a gap
 READ_CHARACTERS_PER_SECOND = 12.0  # slow silent reading of a sentence that may not have been heard
@@ -147,9 +145,10 @@ class Core:
             self.plan_changed()
         text = self.fill(phase.announcement, seconds=lengths[0])
         if text:
-            key, grace = f"{phase.name}.start", state.now + phase.grace_seconds
+            grace = state.now + phase.grace_seconds
+            pending = Pending(Purpose.PHASE, f"{phase.name}.start", text, state.now, grace)
             at_once = reason == "planned" or not self.someone_speaks()
-            self._say_confirmed(confirm, Pending(key, text, state.now, grace), quietly, at_once=at_once)
+            self._say_confirmed(confirm, pending, quietly, at_once=at_once)
 
     def _say_confirmed(self, confirm: str, pending: Pending, quietly: bool, *, at_once: bool) -> None:
         """Tell a change; one asked for by voice says first what was understood, the rest at the next gap."""
@@ -157,7 +156,8 @@ class Core:
             self.say_change(pending, quietly, at_once=at_once)
             return
         self.show(confirm)
-        first = Pending(CONFIRM, confirm, pending.due, pending.grace_until, late=Late.DROP)
+        purpose = Purpose.CONFIRM
+        first = Pending(purpose, purpose.value, confirm, pending.due, pending.grace_until, late=Late.DROP)
         if self.state.undo is not None:  # as long as it may take until it is said
             self.state.undo.until = max(self.state.undo.until, pending.grace_until + self.policy.undo_seconds)
         self.say_change(first, quietly, at_once=at_once)
@@ -178,11 +178,11 @@ class Core:
                 pending.grace_until = pending.due  # the grace is over already
             self.wait(pending)
         elif quietly:
-            self.announce(pending.key, pending.text, voice=False)
+            self.announce(pending, only_chime=True)
             pending.chime = False
             self.wait(pending)
         elif at_once:
-            self.announce(pending.key, pending.text)
+            self.announce(pending)
         else:
             self.wait(pending)
 
@@ -266,7 +266,8 @@ class Core:
         self.emit(ev.Forget(state.now, for_good=False))
         text = self.fill(self.protocol.goodbye)
         if text:
-            pending = Pending("goodbye", text, state.now, state.now + REQUEST_GRACE_SECONDS)
+            until = state.now + REQUEST_GRACE_SECONDS
+            pending = Pending(Purpose.OTHER, "goodbye", text, state.now, until)
             self._say_confirmed(confirm, pending, quietly, at_once=planned)
 
     def end(self) -> None:
@@ -280,19 +281,20 @@ class Core:
 
     # ------------------------------------------------------------ saying and showing
 
-    def announce(self, key: str, text: str, *, chime: bool = True, voice: bool = True) -> None:
-        """Say `text` now (or only chime); the display shows it in any case."""
-        state = self.state
+    def announce(self, pending: Pending, *, only_chime: bool = False) -> None:
+        """Say it now, or only chime; the screens show it in any case."""
+        state, key, text = self.state, pending.key, pending.text
+        chime, voice = pending.chime or only_chime, pending.voice and not only_chime
         state.announced += 1
         state.speaking = state.announced
         state.speaking_until = state.now + longest(text)
         # The time to object runs from its end on, and from the end of what follows: we hear nobody meanwhile.
-        if state.undo is not None and (key == CONFIRM or state.undo.told):
+        if state.undo is not None and (pending.purpose is Purpose.CONFIRM or state.undo.told):
             state.undo.told = state.announced
             state.undo.until = state.speaking_until + self.policy.undo_seconds
         state.caption = text
         state.caption_until = state.now + max(LINE_SECONDS, len(text) / READ_CHARACTERS_PER_SECOND)
-        state.telling_fault = key if key.startswith("lost.") else ""
+        state.telling_fault = key if pending.purpose is Purpose.LOST else ""
         if state.telling_fault:
             state.faults_heard = sorted({*state.faults_heard, key})
         self.emit(ev.Announce(state.now, state.announced, key, text, chime, voice))
@@ -302,12 +304,15 @@ class Core:
 
     def drop_waiting(self) -> None:
         """Forget what waits to be said, except that a part has failed or is back: that is still true."""
-        self.state.waiting = [p for p in self.state.waiting if p.fault]
+        self.state.waiting = [p for p in self.state.waiting if p.is_of_a_fault]
 
-    def withdraw(self, key: str) -> bool:
-        """Take back what waits under `key`; whether there was any."""
+    def withdraw(self, which: str | Purpose) -> bool:
+        """Take back what waits for a purpose or under a key; whether there was any."""
         waiting = self.state.waiting
-        self.state.waiting = [pending for pending in waiting if pending.key != key]
+        if isinstance(which, Purpose):
+            self.state.waiting = [pending for pending in waiting if pending.purpose is not which]
+        else:
+            self.state.waiting = [pending for pending in waiting if pending.key != which]
         return len(self.state.waiting) < len(waiting)
 
     def show(self, text: str, seconds: Seconds = LINE_SECONDS) -> None:
@@ -316,21 +321,20 @@ class Core:
         self.state.line, self.state.line_until = text, self.state.now + seconds
         self.emit(ev.ShowLine(self.state.now, text, seconds))
 
-    def answer(self, key: str, text: str) -> None:
+    def answer(self, key: str, text: str, purpose: Purpose = Purpose.OTHER) -> None:
         """Answer a request: shown now, said at the next gap."""
         self.show(text)
         due = self.state.now
-        self.wait(Pending(key, text, due, due + REQUEST_GRACE_SECONDS, late=Late.DROP))
+        self.wait(Pending(purpose, key, text, due, due + REQUEST_GRACE_SECONDS, late=Late.DROP))
 
     def ask(self, action: ev.Action, text: str) -> None:
         """Ask whether `action` is really wanted: a yes, or the same request again, carries it out."""
         self.ask_no_more()
         self.state.asks, self.state.asked_until = action, self.state.now + self.policy.undo_seconds
-        self.answer(f"{ASK}{action.value}", text)
+        self.answer(f"ask-{action.value}", text, Purpose.QUESTION)
 
     def ask_no_more(self) -> None:
-        if self.state.asks is not None:
-            self.withdraw(f"{ASK}{self.state.asks.value}")
+        self.withdraw(Purpose.QUESTION)
         self.state.asks = self.state.asked_until = None
 
     def fill(self, text: str, *, seconds: Seconds = 0.0) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from voice_facilitator.session import events as ev
 from voice_facilitator.session import floor
-from voice_facilitator.session.core import ASK, Core, longest
+from voice_facilitator.session.core import Core, longest
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.machine import Mode
 from voice_facilitator.session.protocol import CueKind
-from voice_facilitator.session.state import Late, Pending
+from voice_facilitator.session.state import Late, Pending, Purpose
 
 Moment = tuple[Seconds, Callable[[], None]]
 
@@ -90,6 +90,7 @@ def _give_cue(core: Core, index: int) -> None:
         return
     core.wait(
         Pending(
+            Purpose.OTHER,
             f"{phase.name}.cue-{index + 1}",
             text,
             state.now,
@@ -149,22 +150,21 @@ def _waiting_moment(core: Core) -> Moment | None:
 
 def _latest_gap(core: Core, pending: Pending) -> Seconds:
     """Of a pause that has begun within the grace, a fault awaits the gap: it would go untold otherwise."""
-    return pending.grace_until + (core.policy.gap_seconds if pending.fault else 0.0)
+    return pending.grace_until + (core.policy.gap_seconds if pending.is_of_a_fault else 0.0)
 
 
 def _give(core: Core) -> None:
     state, phase = core.state, core.phase
     pending = state.waiting.pop(0)
-    text = pending.text
-    if pending.key == "reminder":
+    if pending.purpose is Purpose.REMINDER:
         floor.spoken(state.reminders, state.now)
         core.emit(ev.Reminded(state.now, 2))
-    elif pending.key.startswith(ASK) and state.asks is not None:  # time to answer from the question on
-        state.asked_until = state.now + longest(text) + core.policy.undo_seconds
-    elif phase is not None and pending.key == f"{phase.name}.start":
+    elif pending.purpose is Purpose.QUESTION:  # there is time to answer from the question on
+        state.asked_until = state.now + longest(pending.text) + core.policy.undo_seconds
+    elif pending.purpose is Purpose.PHASE and phase is not None:
         left = state.plan.phase_ends - state.now  # after a long wait the minutes of then would be wrong
-        text = core.fill(phase.announcement, seconds=left)
-    core.announce(pending.key, text, chime=pending.chime, voice=pending.voice)
+        pending.text = core.fill(phase.announcement, seconds=left)
+    core.announce(pending)
 
 
 def _give_late(core: Core) -> None:
@@ -174,5 +174,5 @@ def _give_late(core: Core) -> None:
     if pending.late is not Late.SAY:
         state.waiting.pop(0)
     if pending.late is Late.SAY or (pending.late is Late.CHIME and core.someone_speaks()):
-        core.announce(pending.key, pending.text, voice=False)
+        core.announce(pending, only_chime=True)
     pending.chime = False

@@ -14,7 +14,7 @@ from voice_facilitator.session.core import REQUEST_GRACE_SECONDS, Core
 from voice_facilitator.session.events import Seconds
 from voice_facilitator.session.machine import Mode
 from voice_facilitator.session.schedule import fit, squeeze
-from voice_facilitator.session.state import Late, Pending, Plan, Reminders, State
+from voice_facilitator.session.state import Late, Pending, Plan, Purpose, Reminders, State
 
 _HARDLY_BEGUN_SECONDS = 15.0  # cut off so early, few have heard what the phase is about
 
@@ -72,7 +72,7 @@ def restarted(core: Core, now: Seconds, *, hears: bool = True) -> None:
     core.show(text)
     beginning = core.fill(phase.announcement, seconds=lengths[0])
     if elapsed < _HARDLY_BEGUN_SECONDS and beginning:
-        core.wait(Pending(f"{phase.name}.start", beginning, now, now + phase.grace_seconds))
+        core.wait(Pending(Purpose.PHASE, f"{phase.name}.start", beginning, now, now + phase.grace_seconds))
     else:
         until, holds = now + REQUEST_GRACE_SECONDS, phase.holds_silence
-        core.wait(Pending("restarted", text, now, until, late=Late.CHIME, holds_silence=holds))
+        core.wait(Pending(Purpose.OTHER, "restarted", text, now, until, late=Late.CHIME, holds_silence=holds))

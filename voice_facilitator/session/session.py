@@ -12,7 +12,7 @@ from voice_facilitator.session.events import Seconds, SpeakerState
 from voice_facilitator.session.machine import Mode
 from voice_facilitator.session.protocol import Policy, Protocol, Wording
 from voice_facilitator.session.resume import Kept
-from voice_facilitator.session.state import Health, Late, Pending, State, to_plain
+from voice_facilitator.session.state import Health, Late, Pending, Purpose, State, to_plain
 from voice_facilitator.session.view import View, view
 
 REMINDER_GRACE_SECONDS = 3.0  # a reminder this long after the presenter has given way would only embarrass
@@ -171,7 +171,7 @@ class Session:
             enrolment=state.enrolment,
             resumed_at=state.resumed_at,
         )
-        waiting = next((p for p in state.waiting if p.key == "reminder"), None)
+        waiting = next((p for p in state.waiting if p.purpose is Purpose.REMINDER), None)
         if waiting is not None and evidence.strength >= core.policy.screen_strength:
             waiting.grace_until = state.now + REMINDER_GRACE_SECONDS  # the presenter is still at it
         if level == 1:
@@ -180,7 +180,10 @@ class Session:
         elif level == 2 and waiting is None:
             text = core.wording.say("reminder.voice")
             until = state.now + REMINDER_GRACE_SECONDS
-            core.wait(Pending("reminder", text, state.now, until, late=Late.DROP, holds_silence=True))
+            purpose = Purpose.REMINDER
+            core.wait(
+                Pending(purpose, purpose.value, text, state.now, until, late=Late.DROP, holds_silence=True)
+            )
         elif level == 3:
             core.emit(ev.Reminded(state.now, 3))
 

@@ -11,6 +11,18 @@ from voice_facilitator.session.events import Action, Enrolment, MicrophoneFault,
 from voice_facilitator.session.machine import Mode
 
 
+class Purpose(StrEnum):
+    """What an announcement is for, as far as something depends on it."""
+
+    PHASE = "phase"  # a phase has begun
+    CONFIRM = "confirm"  # what was understood by voice, so that it can be taken back
+    QUESTION = "question"  # waits for a yes
+    REMINDER = "reminder"
+    LOST = "lost"  # a component has failed
+    BACK = "back"  # and works again
+    OTHER = "other"
+
+
 class Late(StrEnum):
     """What becomes of an announcement that found no gap within its grace."""
 
@@ -21,8 +33,9 @@ class Late(StrEnum):
 
 @dataclass(slots=True)
 class Pending:
-    """An announcement that waits for a gap after `due`, until `grace_until`."""
+    """An announcement that waits for a gap after `due`, until `grace_until`. `key`: what the log calls it."""
 
+    purpose: Purpose
     key: str
     text: str
     due: Seconds
@@ -31,7 +44,11 @@ class Pending:
     voice: bool = True
     late: Late = Late.SAY
     holds_silence: bool = False
-    fault: bool = False  # about a part of the program; outlives the phase
+
+    @property
+    def is_of_a_fault(self) -> bool:
+        """About a component of the program: outlives the phase."""
+        return self.purpose in (Purpose.LOST, Purpose.BACK)
 
 
 @dataclass(slots=True)
