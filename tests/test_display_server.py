@@ -75,7 +75,7 @@ def test_a_page_opened_late_shows_the_truth_at_once(stage: Stage) -> None:
     stage.press("begin")
     stage.go_on(90)
     (state,) = host(stage).states(1)
-    assert (state["stage"], state["mode"], state["title"]) == ("session", "running", "Check-in")
+    assert (state["stage"], state["mode"], state["phase_title"]) == ("session", "running", "Check-in")
     assert state["phase_left"] == pytest.approx(stage.session.view().phase_left, abs=1)
     assert state["age"] < 5
 

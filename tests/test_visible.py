@@ -103,7 +103,7 @@ def test_a_protocol_in_every_list_and_in_the_sessions_picture(attack: str, tmp_p
     assert harmless(stream.getvalue())
     assert "[/b][red]:warning:" in stream.getvalue()
     frame = session_frame(view, CONTACTS)
-    assert harmless(frame["title"] + frame["protocol"])
+    assert harmless(frame["phase_title"] + frame["protocol_title"])
     for arguments in (("show", str(path)), ("check", str(path))):
         result = call("protocols", *arguments)
         assert result.returncode == 0, result.stderr

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import string
+import typing
+from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from voice_facilitator.checked_toml import Found, brief
 from voice_facilitator.session.events import Floor
-from voice_facilitator.session.protocol import CueKind, Elasticity
+from voice_facilitator.session.protocol import Cue, CueKind, Phase
 from voice_facilitator.visible import in_one_line, visible
 
 MOST_PHASES = 60
@@ -43,7 +46,7 @@ def _simple_name(text: str) -> str:
 
 
 def _said(text: str) -> str:
-    return visible(text, layout=True)
+    return visible(text, layout=True).strip()
 
 
 def _language(text: str) -> str:
@@ -68,22 +71,41 @@ class CueFile(StrictTable):
     text: Sentence
 
 
-class PhaseFile(StrictTable):
-    name: PhaseName
-    title: Annotated[str, Field(min_length=1, max_length=60), AfterValidator(in_one_line)]
-    minutes: Minutes
-    floor: Floor = Field(strict=False)
-    announcement: Sentence
-    hint: Annotated[str, Field(max_length=120), AfterValidator(in_one_line)] = ""
-    cue: list[CueFile] = Field(default_factory=list, max_length=20)
-    grace_seconds: float = Field(default=30, ge=0, le=300, allow_inf_nan=False)
-    elasticity: Elasticity = Field(default=Elasticity.ELASTIC, strict=False)
-    reminders: bool = False
-    enrols_presenter: bool = False
-    hears_others: bool = False
-    new_presenter: bool = False
-    holds_silence: bool = False
-    shows_speaker: bool = False
+# What a file writes otherwise than `Phase` holds it, and the limits of what it may say. All else about a
+# phase, its fields and their defaults, is declared in `Phase` alone.
+_LIMITS: dict[str, Any] = {
+    "name": PhaseName,
+    "title": Annotated[str, Field(min_length=1, max_length=60), AfterValidator(in_one_line)],
+    "announcement": Sentence,
+    "hint": Annotated[str, Field(max_length=120), AfterValidator(in_one_line)],
+    "grace_seconds": Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)],
+}
+_WRITTEN: dict[str, Any] = {
+    "seconds": ("minutes", Minutes),
+    "cues": ("cue", Annotated[list[CueFile], Field(max_length=20)]),
+}
+
+
+def _phase_file() -> type[StrictTable]:
+    """The model of a phase in a file, made from the fields of `Phase`."""
+    hints, written = typing.get_type_hints(Phase), dict[str, Any]()
+    for field in dataclasses.fields(Phase):
+        name, kind = _WRITTEN.get(field.name, (field.name, _LIMITS.get(field.name, hints[field.name])))
+        if isinstance(kind, type) and issubclass(kind, StrEnum):
+            kind = Annotated[kind, Field(strict=False)]
+        default = ... if field.default is dataclasses.MISSING else field.default
+        written[name] = (kind, list(default) if isinstance(default, tuple) else default)
+    return create_model("PhaseFile", __base__=StrictTable, **written)
+
+
+PhaseFile = _phase_file()
+
+
+def phase_of(file: StrictTable) -> Phase:
+    """The phase that a `PhaseFile` describes."""
+    values = dict(file)
+    minutes, cues = values.pop("minutes"), values.pop("cue")
+    return Phase(seconds=minutes * 60, cues=tuple(Cue(**dict(cue)) for cue in cues), **values)
 
 
 class ProtocolFile(StrictTable):
@@ -92,7 +114,7 @@ class ProtocolFile(StrictTable):
     language: Language
     goodbye: Sentence
     closing_seconds: float = Field(default=12, ge=0, le=60, allow_inf_nan=False)
-    phase: list[PhaseFile] = Field(min_length=1, max_length=MOST_PHASES)
+    phase: list[PhaseFile] = Field(min_length=1, max_length=MOST_PHASES)  # type: ignore[valid-type]
 
 
 def contradictions(data: dict[str, Any]) -> list[Found]:

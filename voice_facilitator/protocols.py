@@ -27,9 +27,10 @@ from voice_facilitator.protocol_file import (
     StrictTable,
     contradictions,
     gaps_known,
+    phase_of,
 )
 from voice_facilitator.resources import shipped
-from voice_facilitator.session.protocol import Cue, CueKind, Phase, Protocol, Wording
+from voice_facilitator.session.protocol import CueKind, Protocol, Wording
 from voice_facilitator.session.schedule import fit
 from voice_facilitator.visible import in_one_line
 
@@ -186,33 +187,14 @@ def _wrong_values(
 
 
 def _protocol(name: str, file: ProtocolFile) -> Protocol:
-    phases = tuple(
-        Phase(
-            name=phase.name,
-            title=phase.title,
-            seconds=phase.minutes * 60,
-            floor=phase.floor,
-            announcement=phase.announcement.strip(),
-            hint=phase.hint,
-            cues=tuple(Cue(cue.seconds_left, cue.kind, cue.text) for cue in phase.cue),
-            grace_seconds=phase.grace_seconds,
-            elasticity=phase.elasticity,
-            reminders=phase.reminders,
-            enrols_presenter=phase.enrols_presenter,
-            hears_others=phase.hears_others,
-            new_presenter=phase.new_presenter,
-            holds_silence=phase.holds_silence,
-            shows_speaker=phase.shows_speaker,
-        )
-        for phase in file.phase
-    )
+    phases = tuple(phase_of(phase) for phase in file.phase)
     return Protocol(
         name=name,
         title=file.title,
         description=file.description,
         language=file.language,
         phases=phases,
-        goodbye=file.goodbye.strip(),
+        goodbye=file.goodbye,
         closing_seconds=file.closing_seconds,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from voice_facilitator import protocols
 from voice_facilitator.errors import FacilitatorError
@@ -54,14 +54,9 @@ def speaking_in(settings: SpeakingSettings, language: str) -> SpeakingSettings:
 
 def policy_of(settings: Settings, *, moves_by_itself: bool = True) -> Policy:
     """The settings the session core needs, in its own type."""
-    own, ladder = settings.session, settings.reminders
-    return Policy(
-        gap_seconds=own.gap_seconds,
-        held_silence_seconds=own.held_silence_seconds,
-        undo_seconds=own.undo_seconds,
-        moves_by_itself=moves_by_itself,
-        **ladder.model_dump(),
-    )
+    wanted = {field.name for field in fields(Policy)} - {"moves_by_itself"}
+    found = dict(settings.session) | dict(settings.reminders)
+    return Policy(moves_by_itself=moves_by_itself, **{name: found[name] for name in wanted})
 
 
 def new_session(

@@ -5,6 +5,7 @@ The room page and the terminal show the same; words come from the wording of the
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
@@ -94,35 +95,34 @@ def consent(listening: Listening, *, understands: bool) -> str:
     return f"consent.{listening.value}{commands}"
 
 
+# Of the view, what no page is told, or not in this form: who speaks is shown only where a protocol wants it.
+_KEPT_BACK = frozenset(
+    {"who", "shows_speaker", "speaking", "enrolment", "reminders", "timer_only", "lost", "listening"}
+    | {"microphone_fault", "faults", "restarts", "dropped", "missed_seconds"}
+)
+
+
 def session_frame(view: View, contacts: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The view as JSON-ready values; lengths in seconds."""
-    shown_mic, shown_heard = microphone(view), heard(view)
+    """The view as JSON-ready values, with what pages make of it; lengths in seconds."""
+    shown = {name: _plain(value) for name, value in asdict(view).items() if name not in _KEPT_BACK}
+    who = heard(view)
     return {
         "stage": "session",
-        "mode": view.mode,
-        "protocol": view.protocol_title,
-        "phase": view.phase,
-        "title": view.phase_title,
-        "hint": view.hint,
-        "floor": view.floor.value,
-        "calm": view.calm,
-        "phase_seconds": round(view.phase_seconds, 2),
-        "phase_left": round(view.phase_left, 2),
-        "session_left": round(view.session_left, 2),
-        "waits": view.waits_for_gap,
+        **shown,
         "later": [[title, round(seconds)] for title, seconds in view.later[:SHOWN_NEXT]],
-        "microphone": shown_mic.value,
+        "microphone": microphone(view).value,
         "microphone_text": microphone_text(view),
-        "heard": shown_heard.value if shown_heard else None,
+        "heard": who.value if who else None,
         "missing": missing(view),
         "trouble": trouble(view),
-        "caption": view.caption,
-        "line": view.line,
-        "undo_left": round(view.undo_left, 2),
-        "asks": view.asks.value if view.asks else None,
         "consent": consent(view.listening, understands=bool(view.stop)),
-        "stop": view.stop,
-        "voices_deleted": view.voices_deleted,
-        "allowed": sorted(action.value for action in view.allowed),
         "contacts": list(contacts) if closes(view) else [],
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 2)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return value

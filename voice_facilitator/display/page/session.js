@@ -46,7 +46,7 @@ function draw() {
   const running = state.mode === "running" || state.mode === "paused";
   room.dataset.mode = state.mode;
   room.dataset.floor = running ? state.floor : "everyone";
-  put(place("protocol"), state.protocol);
+  put(place("protocol"), state.protocol_title);
   put(place("title"), title());
   put(place("floor"), running ? say(state.floor) : "");
   put(place("hint"), hint());
@@ -65,7 +65,7 @@ function draw() {
   const trouble = state.trouble.map(([what, count]) => say(`trouble.${what}`, { count }));
   put(place("missing"), [...missing, ...trouble].join(" · "));
   put(place("stop"), state.mode === "closing" || state.mode === "ended" ? "" : say(state.stop ? "stop.voice" : "stop", state));
-  document.title = running ? `${state.title} · ${state.protocol}` : title();
+  document.title = running ? `${state.phase_title} · ${state.protocol_title}` : title();
   tick();
 }
 
@@ -74,7 +74,7 @@ function title() {
     case "not-started": return say("ready.title");
     case "closing": return say("closing.title");
     case "ended": return say("ended.title");
-    default: return state.title;
+    default: return state.phase_title;
   }
 }
 
@@ -83,7 +83,7 @@ function hint() {
   if (state.voices_deleted) return say("voices-deleted");
   if (state.asks) return say(`asks.${state.asks}`);
   if (state.mode === "paused") return say("paused.text");
-  return state.waits ? say("time-up") : state.hint;
+  return state.waits_for_gap ? say("time-up") : state.hint;
 }
 
 function drawNext() {
