@@ -133,6 +133,14 @@ def test_readers_that_stop_or_go_hold_up_no_session(run: Callable[..., Run], tmp
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append(fifo.read_text()))
     reader.start()
+    for session in sessions.values():
+        if isinstance(session, InTerminal):
+            wait_for(
+                lambda session=session: '"ended"' in (session.log.read_text() if session.log.exists() else "")
+            )
+            while session.process.poll() is None:  # it offers a summary until a key is pressed
+                session.press(b" ")
+                time.sleep(0.2)
     ends = {name: session.process.wait(LIMIT) for name, session in sessions.items()}
     assert ends == dict.fromkeys(sessions, 0)
     reader.join(LIMIT)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from voice_facilitator import protocols
 from voice_facilitator.display.access import Access, Role
-from voice_facilitator.display.browser import open_in_browser
+from voice_facilitator.display.browser import opened_in_browser
 from voice_facilitator.display.keys import KeyReader
 from voice_facilitator.display.screens import RoomScreen, Screen, Screens
 from voice_facilitator.display.server import RoomServer
@@ -66,9 +66,12 @@ def room_display(
         server.show({"stage": "notice", "notice": "preparing"})
         say(f"Room page: {server.address}")
         invite("")
-        if options.browser:
-            open_in_browser(server.address)
-        with _address_followed(server, sharing, invite):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_address_followed(server, sharing, invite))
+            if options.browser and not stack.enter_context(
+                opened_in_browser(server.address, lambda: server.hosts > 0)
+            ):
+                say("It cannot be opened by itself here: please open it in a browser.")
             yield server
     finally:
         server.stop()
