@@ -155,9 +155,13 @@ def failures(tree: Path, tests: list[str]) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "--tb=no"]
     run = subprocess.run(
         [*command, *(f"tests/{name}" for name in tests)],
-        cwd=tree, env=os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True, text=True, check=False, timeout=_LIMIT_SECONDS,
-    )  # fmt: skip
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_LIMIT_SECONDS,
+    )
     found = re.findall(r"^(?:FAILED|ERROR) tests/\S+?::(\S+)", run.stdout, re.MULTILINE)
     if run.returncode not in (0, 1) or (run.returncode == 1) != bool(found):
         raise RuntimeError(f"the tests did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")

@@ -39,6 +39,7 @@ def full_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # every write to a file fails
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "more", "told"),
     [
@@ -62,9 +63,16 @@ def test_a_session_is_held(tmp_path: Path, case: str, more: dict[str, str], told
             *(sys.executable, "-m", "voice_facilitator", "run", "--timer-only", "--begin-after", "0"),
             *("--protocol", str(tmp_path / "three.toml"), "--audio", str(tmp_path / "silence.wav")),
         ],
-        cwd=CHECKOUT, env={**nobody(tmp_path), **more}, preexec_fn=prepared, check=False, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=2 * LIMIT, **streams,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        env={**nobody(tmp_path), **more},
+        preexec_fn=prepared,
+        check=False,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        timeout=2 * LIMIT,
+        **streams,
+    )
     assert running.returncode == 0, running.stderr
     said = running.stderr or ""
     assert "Traceback" not in said
@@ -80,8 +88,13 @@ def test_a_session_is_held(tmp_path: Path, case: str, more: dict[str, str], told
 def test_other_commands_work_without_a_home(tmp_path: Path, command: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "voice_facilitator", *command],
-        cwd=CHECKOUT, env=nobody(tmp_path), check=False, capture_output=True, text=True, timeout=LIMIT,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        env=nobody(tmp_path),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
     assert "Traceback" not in ended.stderr
     assert ended.stdout
 

@@ -94,11 +94,24 @@ phrases = ["PHRASE"]
 @pytest.mark.parametrize(
     "words",
     [
-        "próxima sesión", "continúa", "l'étape suivante", "część następna", "další část", "şimdi devam et",
-        "επόμενο μέρος", "следующая часть", "الجزء التالي", "अगला भाग", "می\u200cخواهم", "ถัดไป", "次へ",  # noqa: RUF001
-        "rendez-vous", "'s avonds", "Nächster Teil",
+        "próxima sesión",
+        "continúa",
+        "l'étape suivante",
+        "część następna",
+        "další část",
+        "şimdi devam et",
+        "επόμενο μέρος",
+        "следующая часть",
+        "الجزء التالي",
+        "अगला भाग",
+        "می\u200cخواهم",  # noqa: RUF001
+        "ถัดไป",
+        "次へ",
+        "rendez-vous",
+        "'s avonds",
+        "Nächster Teil",
     ],
-)  # fmt: skip
+)
 def test_words_of_any_language(tmp_path: Path, words: str) -> None:
     found = phrases.parse(MINE.replace("PHRASE", words).replace("PREFIX", words.split()[0]), "xx.toml")
     assert found.commands[0].written == (words,)

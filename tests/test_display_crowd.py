@@ -177,6 +177,7 @@ def test_where_the_system_grants_few_descriptors_fewer_are_used() -> None:
     assert len(entered) < 256 / 4
 
 
+@pytest.mark.slow
 def test_a_browser_with_seven_pages(stage: Stage) -> None:
     """It opens six connections to an address and no more: a stream each, and no press would get through."""
     with chromium() as browser:

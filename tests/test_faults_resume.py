@@ -176,6 +176,7 @@ def test_a_session_is_found_until_its_end(file: ResumeFile, tmp_path: Path) -> N
     assert not path.exists(), "a session whose end has passed is forgotten"
 
 
+@pytest.mark.slow
 def test_at_any_moment_it_is_the_same_minute_and_never_after_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +307,7 @@ _WRONG = (
 )
 
 
+@pytest.mark.slow
 def test_whatever_one_value_is_the_session_goes_on_or_there_is_none(file: ResumeFile, tmp_path: Path) -> None:
     path = saved(file, tmp_path)
     whole = json.loads(path.read_text())

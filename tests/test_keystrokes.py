@@ -141,6 +141,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
     return Reading(monkeypatch, *os.openpty())
 
 
+@pytest.mark.slow
 def test_everything_a_terminal_sends_does_what_it_says_or_nothing(reading: Reading) -> None:
     wrong = []
     for name, data, action in CASES:
@@ -211,6 +212,7 @@ def test_the_terminal_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None
     assert termios.tcgetattr(terminal) == before
 
 
+@pytest.mark.slow
 def test_in_a_running_session(run: Callable[..., Any]) -> None:
     session = run("1", kind=InTerminal, minutes=5)
     wait_for(lambda: "First" in session.look() and session.phases() == ["first"])

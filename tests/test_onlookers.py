@@ -111,6 +111,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
             os.close(one.hand)
 
 
+@pytest.mark.slow
 def test_readers_that_stop_or_go_hold_up_no_session(run: Callable[..., Run], tmp_path: Path) -> None:
     """All at the same time, since each takes as long as its session."""
     unread, gone = full_pipe()[1], full_pipe()
@@ -150,6 +151,7 @@ def test_readers_that_stop_or_go_hold_up_no_session(run: Callable[..., Run], tmp
             assert session.phases() == ["first", "second", "third"], name
 
 
+@pytest.mark.slow
 def test_ctrl_s_stops_nothing_and_ctrl_c_works_where_nobody_reads(run: Callable[..., Any]) -> None:
     session = run("1", kind=InTerminal, minutes=0.1)
     wait_for(lambda: "Prepar" in session.look() or session.phases() != [])
@@ -161,6 +163,7 @@ def test_ctrl_s_stops_nothing_and_ctrl_c_works_where_nobody_reads(run: Callable[
     assert "Traceback" not in session.look()
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_go_back_gets_lines(run: Callable[..., Any]) -> None:
     sessions = [run(name, kind=InTerminal, env={"TERM": name}) for name in ("dumb", "unknown", "nonsense")]
     for session in sessions:
