@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from voice_facilitator import phrases
+from voice_facilitator.files import phrases
 
 PAGE = Path(__file__).parent.parent / "docs" / "commands.md"
 _BLOCK = re.compile(r"(?<=<!-- tables -->\n).*?(?=<!-- end of tables -->)", re.DOTALL)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from voice_facilitator import protocols
 from voice_facilitator.display.key_table import KEYS
+from voice_facilitator.files import protocols
 from voice_facilitator.session.events import Action
 
 PAGE = Path(__file__).parent.parent / "README.md"

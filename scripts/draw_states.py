@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
-from voice_facilitator import protocols
+from voice_facilitator.files import protocols
 from voice_facilitator.session.machine import IN_A_PHASE, MOVES, UNDO_ONLY, Mode, Where
 
 PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"

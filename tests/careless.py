@@ -17,7 +17,7 @@ import numpy as np
 
 from voice_facilitator.hearing import child, process
 from voice_facilitator.hearing.pipeline import Hearing
-from voice_facilitator.hearing.voices import VoiceBank
+from voice_facilitator.hearing.who.voices import VoiceBank
 from voice_facilitator.machine import child_process
 from voice_facilitator.machine.child_process import Pipes
 

@@ -19,20 +19,20 @@ import numpy as np
 from tests.speech_engines import ToneEngine, name_of
 from tests.support import processes
 from tests.support.virtual_room import VirtualRoom
-from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Sink
 from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.live import LiveSession
 from voice_facilitator.app.resume import ResumeFile
 from voice_facilitator.app.setting_up import new_session
-from voice_facilitator.clocks import Moment
 from voice_facilitator.errors import ExitCode
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.hearing.process import Array, HearingProcess, Source
+from voice_facilitator.machine.clocks import Moment
 from voice_facilitator.session import Protocol, View
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Action, Floor, Request
 from voice_facilitator.session.protocol import Phase
-from voice_facilitator.settings import load_settings
 from voice_facilitator.speaking.process import SpeakingProcess
 
 LIMIT = 90.0  # seconds, for what comes in one or two: machines are busy

@@ -25,9 +25,9 @@ import numpy as np
 from tests import privacy_scan
 from tests.privacy_scan import Found, Needles, Voiceprints
 from tests.support import demo_room, virtual_room
-from voice_facilitator.hearing.voice_model import load_voice_model
+from voice_facilitator.files.settings import load_settings
+from voice_facilitator.hearing.who.voice_model import load_voice_model
 from voice_facilitator.machine.child_process import SUB_COMMAND
-from voice_facilitator.settings import load_settings
 
 TOP = Path(__file__).parent.parent
 LIMIT = 120.0  # seconds for each step on a busy machine; a few are usual

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.settings import SpeakingSettings
+from voice_facilitator.files.settings import SpeakingSettings
 from voice_facilitator.speaking.engine import Pyttsx3Engine, Speech, SpeechEngine, no_engine
 from voice_facilitator.speaking.voices import Voice
 

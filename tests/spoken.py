@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from voice_facilitator.hearing.encoder import RATE
-from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.source import Resampler
+from voice_facilitator.hearing.sound.samples import RATE, Floats
+from voice_facilitator.hearing.sound.source import Resampler
 
 FLITE_VOICES = ("slt", "rms", "awb")  # synthesised from recorded people: an American woman, a man, a Scot
 

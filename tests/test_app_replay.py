@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from tests.support import demo_room, plays
-from voice_facilitator.app import script
 from voice_facilitator.app.eventlog import EventLog
-from voice_facilitator.app.replay import Replay
 from voice_facilitator.app.report import Report
 from voice_facilitator.app.setting_up import new_session
 from voice_facilitator.hearing.pipeline import Hearing
-from voice_facilitator.hearing.source import FileSource
-from voice_facilitator.hearing.speaker import Reason
-from voice_facilitator.hearing.voice_model import load_voice_model
+from voice_facilitator.hearing.sound.source import FileSource
+from voice_facilitator.hearing.who.speaker import Reason
+from voice_facilitator.hearing.who.voice_model import load_voice_model
 from voice_facilitator.session import events as ev
+from voice_facilitator.tools import script
+from voice_facilitator.tools.replay import Replay
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plenty import tries
-from voice_facilitator import protocols
-from voice_facilitator.app import script
-from voice_facilitator.checked_toml import FileMistakes
+from voice_facilitator.files import protocols
+from voice_facilitator.files.checked_toml import FileMistakes
 from voice_facilitator.session.events import Action
+from voice_facilitator.tools import script
 
 PROTOCOL = protocols.load("balint-45")
 

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from tests.test_faults_resume import LIMIT, PROTOCOL
-from voice_facilitator import resources
+from voice_facilitator.machine import resources
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="an environment as on Linux")
 CHECKOUT = Path(__file__).parent.parent

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from voice_facilitator import clocks
-from voice_facilitator.clocks import Moment, asleep_seconds
+from voice_facilitator.machine import clocks
+from voice_facilitator.machine.clocks import Moment, asleep_seconds
 
 
 def test_only_the_clock_that_counts_sleep_tells_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from voice_facilitator import phrases
-from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.files import phrases
+from voice_facilitator.files.checked_toml import FileMistakes
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.session.events import VOICE, Action, Request
-from voice_facilitator.settings import load_settings
 
 BY_VOICE = frozenset(Action) - {Action.PHASE, Action.LESS_TIME}
 

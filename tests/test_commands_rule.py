@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plenty import tries
-from voice_facilitator import phrases
-from voice_facilitator.hearing.activity import CHUNK
-from voice_facilitator.hearing.commands import CommandListener, Recognised
-from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.phrases import Phrases
+from voice_facilitator.files import phrases
+from voice_facilitator.files.phrases import Phrases
+from voice_facilitator.files.settings import load_defaults
+from voice_facilitator.hearing.commands.commands import CommandListener, Recognised
+from voice_facilitator.hearing.sound.activity import CHUNK
+from voice_facilitator.hearing.sound.samples import Floats
 from voice_facilitator.session.events import VOICE, Action, NotUnderstood, Request
-from voice_facilitator.settings import load_defaults
 
 SETTINGS = load_defaults().commands
 HOLD_SECONDS = load_defaults().hearing.speech_hold_seconds

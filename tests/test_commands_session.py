@@ -12,17 +12,18 @@ import pytest
 
 from tests.spoken import room
 from tests.support import plays
-from voice_facilitator import phrases, protocols
 from voice_facilitator.app.eventlog import EventLog
-from voice_facilitator.app.replay import Replay
 from voice_facilitator.app.setting_up import commands_of, new_session, wording_of
-from voice_facilitator.hearing.command_engines import load_listener
+from voice_facilitator.files import phrases, protocols
+from voice_facilitator.files.protocols import load
+from voice_facilitator.files.settings import Settings, load_settings
+from voice_facilitator.hearing.commands.command_engines import load_listener
 from voice_facilitator.hearing.pipeline import Hearing
-from voice_facilitator.hearing.source import ArraySource, Floats
-from voice_facilitator.protocols import load
+from voice_facilitator.hearing.sound.samples import Floats
+from voice_facilitator.hearing.sound.source import ArraySource
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import VOICE, Action
-from voice_facilitator.settings import Settings, load_settings
+from voice_facilitator.tools.replay import Replay
 
 
 def replay(sound: Floats) -> list[dict[str, Any]]:

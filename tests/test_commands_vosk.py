@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from tests.spoken import quiet, room, say
-from voice_facilitator import phrases
-from voice_facilitator.app.practise import Attempt, practise
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.hearing import command_engines
-from voice_facilitator.hearing.activity import CHUNK, VoiceActivity
-from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_listener
-from voice_facilitator.hearing.commands import CommandListener
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.files import phrases
+from voice_facilitator.files.settings import load_settings
+from voice_facilitator.hearing.commands import command_engines
+from voice_facilitator.hearing.commands.command_engines import CommandSetup, choose, load_listener
+from voice_facilitator.hearing.commands.commands import CommandListener
+from voice_facilitator.hearing.commands.vosk_models import CommandRule, VoskEngine
 from voice_facilitator.hearing.process import Array, HearingProcess
-from voice_facilitator.hearing.source import ArraySource
-from voice_facilitator.hearing.vosk_models import CommandRule, VoskEngine
+from voice_facilitator.hearing.sound.activity import CHUNK, VoiceActivity
+from voice_facilitator.hearing.sound.samples import Floats
+from voice_facilitator.hearing.sound.source import ArraySource
 from voice_facilitator.models import INSTALL_AGAIN, ModelEntry, State, load_manifest, manifest
 from voice_facilitator.session.events import VOICE, Action, Input, NotUnderstood, Request
-from voice_facilitator.settings import load_settings
+from voice_facilitator.tools.practise import Attempt, practise
 
 SETTINGS = load_settings()
 ENGLISH = phrases.load("en")

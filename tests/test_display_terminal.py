@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from tests.support import plays
-from voice_facilitator import protocols
 from voice_facilitator.app.presses import SETTLE_SECONDS, Presses
 from voice_facilitator.display.key_table import Press, press_for
 from voice_facilitator.display.screens import RoomScreen
 from voice_facilitator.display.terminal import LineScreen, calmly, render
+from voice_facilitator.files import protocols
 from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Action

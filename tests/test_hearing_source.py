@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.hearing.source import ArraySource, FileSource, Pace
+from voice_facilitator.hearing.sound.source import ArraySource, FileSource, Pace
 
 RATE = 16_000
 

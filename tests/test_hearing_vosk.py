@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.hearing.voice_model import load_voice_model
-from voice_facilitator.hearing.vosk_models import RECOGNISER_FILES, SPEAKER_FILES, VoskEncoder, check_folder
-from voice_facilitator.settings import load_settings
+from voice_facilitator.files.settings import load_settings
+from voice_facilitator.hearing.commands.vosk_models import (
+    RECOGNISER_FILES,
+    SPEAKER_FILES,
+    VoskEncoder,
+    check_folder,
+)
+from voice_facilitator.hearing.who.voice_model import load_voice_model
 
 
 def fill(folder: Path, needed: tuple[tuple[str, ...], ...]) -> Path:

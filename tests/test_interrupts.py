@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from voice_facilitator import __version__
-from voice_facilitator.interrupts import noted
+from voice_facilitator.machine.interrupts import noted
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are held back in the POSIX way")
 BESIDE_PYTHON = Path(sys.executable).parent / "voice-facilitator"

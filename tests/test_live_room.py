@@ -14,11 +14,11 @@ import pytest
 
 from tests.support import demo_room, processes
 from tests.support.virtual_room import Heard, VirtualRoom
-from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Sink
 from voice_facilitator.app.live import LiveSession
 from voice_facilitator.app.setting_up import new_session
 from voice_facilitator.errors import ExitCode
+from voice_facilitator.files import protocols
 from voice_facilitator.hearing.process import HearingProcess, Microphone
 from voice_facilitator.session import View
 from voice_facilitator.session import events as ev

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from voice_facilitator import models
-from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.files.checked_toml import FileMistakes
 from voice_facilitator.models import ModelEntry, State, fetch, load_manifest, state_of
 
 fetching = sys.modules["voice_facilitator.models.fetch"]  # its name in the package is the function's

@@ -22,7 +22,7 @@ import pytest
 import soundfile
 
 from tests.test_faults_resume import LIMIT, PROTOCOL, wait_for
-from voice_facilitator.outlet import Outlet, PatientStream
+from voice_facilitator.machine.outlet import Outlet, PatientStream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pipes, terminals and folders as on Linux")
 TINY_PIPE_BYTES = 4096

@@ -15,7 +15,7 @@ import pytest
 
 from tests import ordinary_desktop
 from tests.ordinary_desktop import LIMIT, OrdinaryDesktop
-from voice_facilitator import resources
+from voice_facilitator.machine import resources
 
 pytestmark = pytest.mark.room
 

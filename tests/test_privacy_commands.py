@@ -22,7 +22,7 @@ import sys
 import numpy as np
 import vosk
 from pathlib import Path
-from voice_facilitator.hearing.vosk_models import VoskEngine
+from voice_facilitator.hearing.commands.vosk_models import VoskEngine
 
 model, sound, phrase, manner = sys.argv[1:]
 if manner == "careless":

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Landlock and se
 # Tries everything once and prints what happened: the name of the error, or "worked".
 _TRIES = """
 import errno, json, os, resource, socket, subprocess, sys, threading
-from voice_facilitator.hearing.activity import VoiceActivity
+from voice_facilitator.hearing.sound.activity import VoiceActivity
 from voice_facilitator.privacy import confinement, memory
 
 old, new, kind = sys.argv[1:]

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.test_display_terminal import shown
-from voice_facilitator import phrases, protocols
 from voice_facilitator.app.setting_up import policy_of, wording_of
 from voice_facilitator.display import frame
 from voice_facilitator.display.key_table import press_for
-from voice_facilitator.hearing import command_engines, microphone
-from voice_facilitator.hearing.command_engines import Choice
+from voice_facilitator.files import phrases, protocols
+from voice_facilitator.files.settings import load_settings
+from voice_facilitator.hearing.commands import command_engines
+from voice_facilitator.hearing.commands.command_engines import Choice
+from voice_facilitator.hearing.sound import microphone
 from voice_facilitator.session import Protocol, Session, View
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import OPTION, VOICE, Action, Part, Request
-from voice_facilitator.settings import load_settings
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests import privacy_scan
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.settings import load_settings
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.speaking import engine
 from voice_facilitator.speaking.engine import MAX_TEXT, Pyttsx3Engine
 
@@ -30,7 +30,7 @@ LIMIT = 40.0  # seconds; generous, for a busy machine
 # Renders one long sentence, as the speaking process does.
 _RENDERS = """
 import sys
-from voice_facilitator.settings import load_settings
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.speaking.engine import MAX_TEXT, Pyttsx3Engine
 Pyttsx3Engine(load_settings().speaking).render(sys.argv[1])
 """

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from tests.plenty import tries
 from tests.support.plays import wording
-from voice_facilitator import checked_toml, phrases, protocols
-from voice_facilitator.checked_toml import FileMistakes, did_you_mean
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.resources import shipped
+from voice_facilitator.files import checked_toml, phrases, protocols
+from voice_facilitator.files.checked_toml import FileMistakes, did_you_mean
+from voice_facilitator.machine.resources import shipped
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Elasticity, Protocol
 

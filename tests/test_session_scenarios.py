@@ -21,7 +21,7 @@ from tests.support.plays import (
     timeline,
     wording,
 )
-from voice_facilitator import protocols
+from voice_facilitator.files import protocols
 from voice_facilitator.session import Policy, Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import CueKind, Elasticity

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from tests.plenty import tries
 from tests.test_protocols import as_toml, values
-from voice_facilitator import protocols
 from voice_facilitator.app.setting_up import policy_of
-from voice_facilitator.checked_toml import FileMistakes
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.resources import shipped
+from voice_facilitator.files import protocols
+from voice_facilitator.files.checked_toml import FileMistakes
+from voice_facilitator.files.settings import Settings, load_settings
+from voice_facilitator.machine.resources import shipped
 from voice_facilitator.session import Policy
-from voice_facilitator.settings import Settings, load_settings
 
 
 def load(folder: Path, text: str) -> Settings:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.support.virtual_room import VirtualRoom
-from voice_facilitator import soundcard
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.machine import soundcard
 
 pytestmark = pytest.mark.room
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plenty import tries
-from voice_facilitator.soundcard import Samples
+from voice_facilitator.machine.soundcard import Samples
 from voice_facilitator.speaking.player import FADE_SECONDS, LEAD_SECONDS, Feed
 
 RATE = 48_000

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from tests.plenty import tries
 from tests.speech_engines import ToneEngine
 from tests.test_protocols import GOOD
-from voice_facilitator import protocols
-from voice_facilitator.app import doctor
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.settings import load_defaults
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import load_defaults
 from voice_facilitator.speaking.engine import PAUSE_SECONDS, Speech
 from voice_facilitator.speaking.pieces import MOST_EFFORT, _effort, digit_by_digit, pieces
 from voice_facilitator.speaking.renderer import Renderer
+from voice_facilitator.tools import doctor
 
 SETTINGS = load_defaults()
 LONG = {

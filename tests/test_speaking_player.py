@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.support.virtual_room import VirtualRoom
-from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.soundcard import Samples
+from voice_facilitator.machine import soundcard
+from voice_facilitator.machine.soundcard import Samples
 from voice_facilitator.speaking.player import Played, Player
 
 pytestmark = pytest.mark.room

@@ -21,6 +21,7 @@ import pytest
 from tests import speech_engines
 from tests.speech_engines import SECONDS_PER_WORD, ToneEngine
 from tests.support.virtual_room import VirtualRoom
+from voice_facilitator.files.settings import SpeakingSettings, load_settings
 from voice_facilitator.session.events import (
     AnnouncementFinished,
     AnnouncementStarted,
@@ -30,7 +31,6 @@ from voice_facilitator.session.events import (
     PartBack,
     PartLost,
 )
-from voice_facilitator.settings import SpeakingSettings, load_settings
 from voice_facilitator.speaking import process as processes
 from voice_facilitator.speaking.chime import SECONDS as CHIME_SECONDS
 from voice_facilitator.speaking.engine import Pyttsx3Engine, SpeechEngine
@@ -361,7 +361,7 @@ def test_a_process_never_outlives_the_program(room: VirtualRoom, tmp_path: Path)
     program = tmp_path / "program.py"
     program.write_text(
         "import time\n"
-        "from voice_facilitator.settings import load_settings\n"
+        "from voice_facilitator.files.settings import load_settings\n"
         "from voice_facilitator.speaking.process import SpeakingProcess\n"
         "if __name__ == '__main__':\n"
         "    tone = 'tests.speech_engines:ToneEngine'\n"

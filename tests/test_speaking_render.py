@@ -14,7 +14,7 @@ import soundfile
 
 from tests.speech_engines import DyingChildEngine, HungChildEngine
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.settings import SpeakingSettings, load_settings
+from voice_facilitator.files.settings import SpeakingSettings, load_settings
 from voice_facilitator.speaking import engine as engines
 from voice_facilitator.speaking import listing, voices
 from voice_facilitator.speaking.chime import SECONDS as CHIME_SECONDS

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tests.speech_engines import ToneEngine
+from voice_facilitator.files.settings import load_defaults
 from voice_facilitator.machine.child_process import Pipes
+from voice_facilitator.machine.soundcard import Samples
 from voice_facilitator.session.events import Outcome
-from voice_facilitator.settings import load_defaults
-from voice_facilitator.soundcard import Samples
 from voice_facilitator.speaking import messages as m
 from voice_facilitator.speaking.player import Played
 from voice_facilitator.speaking.worker import STALE_SECONDS, Worker

@@ -17,13 +17,13 @@ from tests.support.plays import shipped_policy
 from tests.test_cli import call
 from tests.test_display_terminal import CONTACTS
 from tests.test_protocols import GOOD
-from voice_facilitator import protocols
 from voice_facilitator.display.frame import session_frame
 from voice_facilitator.display.terminal import LineScreen, render
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.session import Session
 from voice_facilitator.session.events import Action, Request
-from voice_facilitator.settings import load_settings
 from voice_facilitator.visible import in_one_line, shortened, visible
 
 ATTACKS = {

@@ -13,11 +13,12 @@ import pytest
 
 from tests.test_protocols import GOOD
 from tests.work import TooMuchWorkError, at_most
-from voice_facilitator import checked_toml, models, phrases, protocols
-from voice_facilitator.app import script
-from voice_facilitator.checked_toml import FileMistakes, line_numbers, line_of
+from voice_facilitator import models
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.settings import load_settings
+from voice_facilitator.files import checked_toml, phrases, protocols
+from voice_facilitator.files.checked_toml import FileMistakes, line_numbers, line_of
+from voice_facilitator.files.settings import load_settings
+from voice_facilitator.tools import script
 
 PLAIN = protocols.load("balint-plain")
 MOST = checked_toml._MAX_FILE_BYTES

@@ -29,18 +29,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.commands import rooms
-from voice_facilitator import phrases as phrase_files
-from voice_facilitator import protocols
 from voice_facilitator.app.setting_up import wording_of
-from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
-from voice_facilitator.hearing.command_engines import Choice, CommandSetup, choose, load_engine
-from voice_facilitator.hearing.commands import CommandEngine, CommandListener, Recognised
-from voice_facilitator.hearing.encoder import RATE
-from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.vosk_models import CommandRule
-from voice_facilitator.phrases import Command, Phrases
+from voice_facilitator.files import phrases as phrase_files
+from voice_facilitator.files import protocols
+from voice_facilitator.files.phrases import Command, Phrases
+from voice_facilitator.files.settings import Settings, load_settings
+from voice_facilitator.hearing.commands.command_engines import Choice, CommandSetup, choose, load_engine
+from voice_facilitator.hearing.commands.commands import CommandEngine, CommandListener, Recognised
+from voice_facilitator.hearing.commands.vosk_models import CommandRule
+from voice_facilitator.hearing.sound.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
+from voice_facilitator.hearing.sound.samples import RATE, Floats
 from voice_facilitator.session.events import Action
-from voice_facilitator.settings import Settings, load_settings
 from voice_facilitator.speaking.engine import engine_for
 
 _NUMBERS = {

@@ -18,8 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from voice_facilitator.hearing.encoder import RATE
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.hearing.sound.samples import RATE, Floats
 
 # Voices that no person would take for a colleague say nothing about people.
 _ODD = (

@@ -18,8 +18,8 @@ import soundfile
 from benchmarks import corpus
 from benchmarks.presenter.frames import Analysed, Session
 from training.voices.make_cohort import Rooms
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, mel_filters
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.hearing.sound.samples import RATE, Floats
+from voice_facilitator.hearing.who.encoder import WINDOW_SAMPLES, mel_filters
 
 Scores = list[tuple[float, float]]  # end of the window in seconds, score
 _COMPONENTS, _RELEVANCE = 128, 16.0

@@ -11,11 +11,11 @@ import numpy as np
 
 from benchmarks.presenter.frames import Session
 from voice_facilitator.app.setting_up import policy_of
+from voice_facilitator.files.settings import Settings
 from voice_facilitator.session import floor
 from voice_facilitator.session.events import Enrolment, PresenterEvidence
 from voice_facilitator.session.protocol import Policy
 from voice_facilitator.session.state import Reminders
-from voice_facilitator.settings import Settings
 
 LIMITS = argparse.Namespace(collar=0.25, pause=0.6, grace=3.0)  # the scorer's defaults
 LEAST_FRAMES = 200  # of the presenter (10 s), for a share of them to mean something

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 
-from voice_facilitator.resources import ONE_THREAD
+from voice_facilitator.machine.resources import ONE_THREAD
 
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # as the hearing process does, before NumPy is loaded
 
@@ -38,9 +38,9 @@ from benchmarks.presenter.heard import Hops, add_networks_argument, encoders_for
 from benchmarks.presenter.meetings import meetings
 from benchmarks.running.hearing_cost import SMALL_HOP_SECONDS, table
 from training.voices.make_remarks import UNTOUCHED, check_learner, fits_without
-from voice_facilitator.hearing.turns import HOP_CHUNKS
-from voice_facilitator.hearing.voice_model import load_voice_model
-from voice_facilitator.settings import Settings, load_settings
+from voice_facilitator.files.settings import Settings, load_settings
+from voice_facilitator.hearing.who.turns import HOP_CHUNKS
+from voice_facilitator.hearing.who.voice_model import load_voice_model
 
 GROUPS = {
     "dev sessions": "d",

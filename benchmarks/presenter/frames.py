@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS
-from voice_facilitator.hearing.encoder import WINDOW_SAMPLES, SpeakerEncoder
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.files.settings import HearingSettings
 from voice_facilitator.hearing.pipeline import Frame, Hearing
-from voice_facilitator.hearing.source import FileSource
-from voice_facilitator.hearing.speaker import WINDOW_SECONDS, Piece
-from voice_facilitator.hearing.turns import HOP_CHUNKS
-from voice_facilitator.hearing.voice_model import VoiceModel
-from voice_facilitator.settings import HearingSettings
+from voice_facilitator.hearing.sound.activity import CHUNK, CHUNK_SECONDS
+from voice_facilitator.hearing.sound.samples import Floats
+from voice_facilitator.hearing.sound.source import FileSource
+from voice_facilitator.hearing.who.encoder import WINDOW_SAMPLES, SpeakerEncoder
+from voice_facilitator.hearing.who.speaker import WINDOW_SECONDS, Piece
+from voice_facilitator.hearing.who.turns import HOP_CHUNKS
+from voice_facilitator.hearing.who.voice_model import VoiceModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,15 +10,15 @@ from pathlib import Path
 from benchmarks.presenter.counts import Heard
 from benchmarks.presenter.frames import Analysed, Session
 from benchmarks.presenter.sessions import casts
-from voice_facilitator.hearing.encoder import CampplusEncoder, SpeakerEncoder
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.files.settings import Settings
 from voice_facilitator.hearing.pipeline import Hearing
-from voice_facilitator.hearing.remark import features, pointing
-from voice_facilitator.hearing.voice_model import VoiceModel
+from voice_facilitator.hearing.sound.samples import Floats
+from voice_facilitator.hearing.who.encoder import CampplusEncoder, SpeakerEncoder
+from voice_facilitator.hearing.who.remark import features, pointing
+from voice_facilitator.hearing.who.voice_model import VoiceModel
+from voice_facilitator.machine.resources import shipped
 from voice_facilitator.models import file_hash
-from voice_facilitator.resources import shipped
 from voice_facilitator.session.events import EnrolmentChanged, Listen, PresenterEvidence, SpeakerChanged
-from voice_facilitator.settings import Settings
 
 # What tells two voices at once here (SHA-256): trained as the shipped network, without a cast's voices.
 HOLD_OUT = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, SpeakerEncoder
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.hearing.sound.samples import RATE, Floats
+from voice_facilitator.hearing.who.encoder import WINDOW_SAMPLES, SpeakerEncoder
 
 
 def meetings(folder: Path, encoder: SpeakerEncoder) -> str:

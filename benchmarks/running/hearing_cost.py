@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from voice_facilitator.resources import ONE_THREAD
+from voice_facilitator.machine.resources import ONE_THREAD
 
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # as the hearing process does, before NumPy is loaded
 
@@ -25,13 +25,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from voice_facilitator.hearing.command_engines import CommandSetup
+from voice_facilitator.files.settings import Settings, load_settings
+from voice_facilitator.hearing.commands.command_engines import CommandSetup
 from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.process import File, HearingProcess
-from voice_facilitator.hearing.source import FileSource
-from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
+from voice_facilitator.hearing.sound.source import FileSource
+from voice_facilitator.hearing.who.voice_model import VoiceModel, load_voice_model
 from voice_facilitator.session.events import Listen
-from voice_facilitator.settings import Settings, load_settings
 
 SMALL_HOP_SECONDS = 0.4
 STORY = Listen(0.0, enrol=True, learn_others=False, decide=False, new_presenter=True)

@@ -18,9 +18,9 @@ import time
 import numpy as np
 
 from tests.support.virtual_room import VirtualRoom
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.hearing.process import HearingProcess, Microphone
 from voice_facilitator.session.events import Input, Part, PartBack, PartLost
-from voice_facilitator.settings import load_settings
 
 LIMIT = 60.0
 

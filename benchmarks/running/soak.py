@@ -30,19 +30,19 @@ import soundfile
 
 from tests.support import demo_room
 from tests.support.virtual_room import VirtualRoom
-from voice_facilitator import protocols
 from voice_facilitator.app import live as live_session
 from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.live import LiveSession
 from voice_facilitator.app.resume import ResumeFile
 from voice_facilitator.app.setting_up import commands_of, new_session
-from voice_facilitator.clocks import Moment
-from voice_facilitator.hearing.encoder import RATE
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.hearing.process import File, HearingProcess
+from voice_facilitator.hearing.sound.samples import RATE
+from voice_facilitator.machine.clocks import Moment
 from voice_facilitator.session import View
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Protocol
-from voice_facilitator.settings import load_settings
 from voice_facilitator.speaking.engine import Pyttsx3Engine, Speech
 from voice_facilitator.speaking.process import SpeakingProcess
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.virtual_room import VirtualRoom
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.session.events import AnnouncementFinished, AnnouncementStarted, Input
-from voice_facilitator.settings import load_settings
 from voice_facilitator.speaking.engine import engine_for
 from voice_facilitator.speaking.process import SpeakingProcess
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks.running.soak import footprint
 from tests.support.virtual_room import VirtualRoom
-from voice_facilitator import protocols
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import load_settings
 from voice_facilitator.session import events as ev
-from voice_facilitator.settings import load_settings
 from voice_facilitator.speaking.process import SpeakingProcess
 
 LIMIT_SECONDS = 120.0

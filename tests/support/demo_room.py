@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from voice_facilitator import models, protocols
-from voice_facilitator.app import demo_room
-from voice_facilitator.app.demo_room import RATE, DemoRoom
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator import models
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import Settings, load_settings
+from voice_facilitator.hearing.sound.samples import RATE, Floats
 from voice_facilitator.session.protocol import Protocol
-from voice_facilitator.settings import Settings, load_settings
+from voice_facilitator.tools import demo_room
+from voice_facilitator.tools.demo_room import DemoRoom
 
 
 @cache

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 
 from tests.support import plays
-from voice_facilitator import protocols
 from voice_facilitator.app.conductor import Conductor
 from voice_facilitator.app.presses import Presses
 from voice_facilitator.display.access import Access, Role
 from voice_facilitator.display.key_table import Press
 from voice_facilitator.display.screens import RoomScreen
 from voice_facilitator.display.server import RoomServer
+from voice_facilitator.files import protocols
 from voice_facilitator.session import Session
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.protocol import Protocol

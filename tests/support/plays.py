@@ -20,11 +20,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from voice_facilitator import protocols
 from voice_facilitator.app.setting_up import policy_of
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import load_defaults
 from voice_facilitator.session import Policy, Protocol, Session, Wording
 from voice_facilitator.session import events as ev
-from voice_facilitator.settings import load_defaults
 
 Timed = tuple[float, ev.Input]
 

@@ -311,6 +311,6 @@ def _set_environment(changes: dict[str, str | None]) -> None:
 def _forget_devices() -> None:
     """PortAudio of this process, where it is loaded, looks at its devices again."""
     if "sounddevice" in sys.modules:
-        from voice_facilitator import soundcard
+        from voice_facilitator.machine import soundcard
 
         soundcard.restart()

@@ -22,7 +22,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small matrices: two thread
 import numpy as np
 
 from benchmarks import corpus
-from voice_facilitator.hearing.encoder import RATE, WINDOW_SAMPLES, CampplusEncoder
+from voice_facilitator.hearing.sound.samples import RATE
+from voice_facilitator.hearing.who.encoder import WINDOW_SAMPLES, CampplusEncoder
 from voice_facilitator.models import file_hash, load_manifest
 
 ROOMS = 24

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from voice_facilitator.resources import ONE_THREAD, shipped
+from voice_facilitator.machine.resources import ONE_THREAD, shipped
 
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # as the hearing process does, before NumPy is loaded
 
@@ -29,13 +29,13 @@ import numpy as np
 from benchmarks.presenter.frames import Analysed, Session, sessions_in
 from benchmarks.presenter.heard import Hops, add_networks_argument, encoders_for_looks, hear
 from training.voices.make_cohort import npz_bytes
-from voice_facilitator.hearing.encoder import CampplusEncoder
-from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.remark import Remark, standardised
-from voice_facilitator.hearing.turns import HOP_CHUNKS
-from voice_facilitator.hearing.voice_model import Cohort, Rule, VoiceModel
+from voice_facilitator.files.settings import load_settings
+from voice_facilitator.hearing.sound.samples import Floats
+from voice_facilitator.hearing.who.encoder import CampplusEncoder
+from voice_facilitator.hearing.who.remark import Remark, standardised
+from voice_facilitator.hearing.who.turns import HOP_CHUNKS
+from voice_facilitator.hearing.who.voice_model import Cohort, Rule, VoiceModel
 from voice_facilitator.models import file_hash, load_manifest
-from voice_facilitator.settings import load_settings
 
 LEAST_SESSIONS = 90  # to fit to: with the ten dev sessions alone 23 of 35 mid intrusions were noticed, not 32
 UNTOUCHED = "Y"  # initials of sessions that nothing is fitted to

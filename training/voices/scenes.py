@@ -23,7 +23,8 @@ from scipy.signal import butter, sosfreqz
 from torch import Tensor
 
 from benchmarks import corpus
-from voice_facilitator.hearing.encoder import _FILTERS, _FRAME, _HOP, _LEVEL, _TAPER, RATE, WINDOW_SAMPLES
+from voice_facilitator.hearing.sound.samples import RATE
+from voice_facilitator.hearing.who.encoder import _FILTERS, _FRAME, _HOP, _LEVEL, _TAPER, WINDOW_SAMPLES
 
 SEATS = 8  # and the presenter's chair moved back
 RESPONSE = 8800  # samples of an echo: what comes after 0.55 s is as quiet as the noise
@@ -234,7 +235,7 @@ class Scenes:
 
 
 def features(windows: Tensor) -> Tensor:
-    """What `voice_facilitator.hearing.encoder.features` computes, [n, frames, 80]."""
+    """What `voice_facilitator.hearing.who.encoder.features` computes, [n, frames, 80]."""
     taper, filters = torch.from_numpy(_TAPER).to(windows), torch.from_numpy(_FILTERS).to(windows)
     x = windows * (_LEVEL / windows.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-7))
     frames = x.unfold(-1, _FRAME, _HOP)

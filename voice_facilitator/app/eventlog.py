@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from voice_facilitator.hearing.speaker import Decision
+from voice_facilitator.hearing.who.speaker import Decision
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
 

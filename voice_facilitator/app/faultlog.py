@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from voice_facilitator import __version__
-from voice_facilitator.outlet import Outlet
-from voice_facilitator.resources import state_folder
+from voice_facilitator.machine.outlet import Outlet
+from voice_facilitator.machine.resources import state_folder
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds
 

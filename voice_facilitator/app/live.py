@@ -13,15 +13,15 @@ from voice_facilitator.app.conductor import Conductor, Sink
 from voice_facilitator.app.faultlog import FaultLog
 from voice_facilitator.app.presses import Presses
 from voice_facilitator.app.resume import ResumeFile
-from voice_facilitator.clocks import Moment, asleep_seconds
 from voice_facilitator.display.key_table import Press, press_for
 from voice_facilitator.display.keys import KeyReader, terminal_restored
 from voice_facilitator.display.screens import Screen
 from voice_facilitator.errors import ExitCode
-from voice_facilitator.hearing.encoder import RATE
 from voice_facilitator.hearing.process import HearingProcess
-from voice_facilitator.interrupts import Noted, interrupt, noted
-from voice_facilitator.outlet import Outlet
+from voice_facilitator.hearing.sound.samples import RATE
+from voice_facilitator.machine.clocks import Moment, asleep_seconds
+from voice_facilitator.machine.interrupts import Noted, interrupt, noted
+from voice_facilitator.machine.outlet import Outlet
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session import Session, View
 from voice_facilitator.session import events as ev

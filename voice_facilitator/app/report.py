@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from voice_facilitator import protocols
+from voice_facilitator.files import protocols
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Seconds, SpeakerState
 from voice_facilitator.session.protocol import Protocol

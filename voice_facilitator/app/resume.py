@@ -21,15 +21,15 @@ from typing import Any, Literal
 import filelock
 from pydantic import BaseModel, ConfigDict, Field
 
-from voice_facilitator import protocols
 from voice_facilitator.app.setting_up import policy_of, wording_of
-from voice_facilitator.clocks import Moment
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.resources import state_folder
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import Settings
+from voice_facilitator.machine.clocks import Moment
+from voice_facilitator.machine.resources import state_folder
 from voice_facilitator.session import Protocol, Session
 from voice_facilitator.session.events import Restarted, Seconds
 from voice_facilitator.session.resume import Kept
-from voice_facilitator.settings import Settings
 
 SAVE_SECONDS = 2.0  # what a power cut can take at most
 _VERSION: Literal[2] = 2

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from voice_facilitator import protocols
 from voice_facilitator.display.access import Access, Role
 from voice_facilitator.display.browser import opened_in_browser
 from voice_facilitator.display.keys import KeyReader
@@ -18,7 +17,8 @@ from voice_facilitator.display.server import RoomServer
 from voice_facilitator.display.share import Sharing, qr_blocks
 from voice_facilitator.display.terminal import make_screen
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.interrupts import interrupt
+from voice_facilitator.files import protocols
+from voice_facilitator.machine.interrupts import interrupt
 
 _LOOK_SECONDS = 3.0  # people wait for a phone to find the page again
 

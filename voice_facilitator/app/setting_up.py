@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, replace
 
-from voice_facilitator import protocols
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing import command_engines
-from voice_facilitator.hearing.command_engines import CommandSetup
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import Settings, SpeakingSettings
+from voice_facilitator.hearing.commands import command_engines
+from voice_facilitator.hearing.commands.command_engines import CommandSetup
 from voice_facilitator.session import Policy, Protocol, Session, Wording
 from voice_facilitator.session.events import Action
-from voice_facilitator.settings import Settings, SpeakingSettings
 
 
 def commands_of(

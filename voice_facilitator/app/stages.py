@@ -14,19 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from voice_facilitator import models, protocols, soundcard
+from voice_facilitator import models
 from voice_facilitator.app.setting_up import speaking_in
 from voice_facilitator.display.frame import consent
 from voice_facilitator.display.routes import Choice
 from voice_facilitator.display.server import RoomServer
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_phrases
+from voice_facilitator.files import protocols
+from voice_facilitator.files.settings import Settings
+from voice_facilitator.hearing.commands.command_engines import CommandSetup, choose, load_phrases
 from voice_facilitator.hearing.process import HearingProcess, Microphone
-from voice_facilitator.interrupts import noted
+from voice_facilitator.machine import soundcard
+from voice_facilitator.machine.interrupts import noted
 from voice_facilitator.session import events as ev
 from voice_facilitator.session.events import Part
 from voice_facilitator.session.protocol import Protocol
-from voice_facilitator.settings import Settings
 from voice_facilitator.speaking.process import SpeakingProcess
 
 _INBOX = 100

@@ -14,7 +14,7 @@ from voice_facilitator import __version__
 from voice_facilitator.cli import catalogue, machine, sessions
 from voice_facilitator.cli.options import say_error
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.resources import ONE_THREAD, find_home, find_runtime_folder
+from voice_facilitator.machine.resources import ONE_THREAD, find_home, find_runtime_folder
 
 
 def _exit_with(code: int | None, **_: object) -> None:

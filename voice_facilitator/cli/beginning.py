@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from voice_facilitator.cli.options import say
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.interrupts import LOOK_SECONDS, Noted
+from voice_facilitator.machine.interrupts import LOOK_SECONDS, Noted
 
 if TYPE_CHECKING:
     from voice_facilitator.app.room_display import Keyboard
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def choice(settings: Any, cut: Any, protocol: str | None, minutes: int | None, timer_only: bool) -> Any:
     """What the command line and the settings choose; an interrupted session goes on as it was."""
-    from voice_facilitator import protocols as protocol_files
     from voice_facilitator.app.stages import Chosen
+    from voice_facilitator.files import protocols as protocol_files
 
     if cut is not None:
         timer_only = timer_only or cut.session.view().timer_only
@@ -43,7 +43,7 @@ def interrupted(
     audio: heard instead of a microphone.
     """
     from voice_facilitator.app import resume
-    from voice_facilitator.clocks import Moment
+    from voice_facilitator.machine.clocks import Moment
 
     hears = audio is not None or not resume.resume_path().exists() or has_microphone()
     found = resume.find(settings, Moment.now(), tell=say, hears=hears)
@@ -77,7 +77,7 @@ def _yes(question: str, keyboard: Keyboard, told: Noted) -> bool:
 
 def named_are_there(microphone: str | None, speaker: str | None) -> None:
     """A name that is mistyped on the command line is said at once. Raises FacilitatorError."""
-    from voice_facilitator import soundcard
+    from voice_facilitator.machine import soundcard
 
     if microphone:
         soundcard.find(microphone, "input")
@@ -87,8 +87,8 @@ def named_are_there(microphone: str | None, speaker: str | None) -> None:
 
 def all_there(chosen: Any, audio: Path | None) -> None:
     """Says what is missing while the one who started the program still stands at the keyboard."""
-    from voice_facilitator import soundcard
-    from voice_facilitator.hearing.voice_model import load_voice_model
+    from voice_facilitator.hearing.who.voice_model import load_voice_model
+    from voice_facilitator.machine import soundcard
 
     if chosen.settings.speaking.speaker:  # without a name it may be silent: everything is shown as well
         soundcard.find(chosen.settings.speaking.speaker, "output")
@@ -105,7 +105,7 @@ def all_there(chosen: Any, audio: Path | None) -> None:
 
 
 def has_microphone() -> bool:
-    from voice_facilitator import soundcard
+    from voice_facilitator.machine import soundcard
 
     with contextlib.suppress(FacilitatorError):
         return any(device.direction == "input" for device in soundcard.devices())

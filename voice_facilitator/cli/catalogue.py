@@ -34,7 +34,7 @@ models = typer.Typer(help="The models: list, fetch, verify.", no_args_is_help=Tr
 @protocols.command("list")
 def protocols_list(as_json: JsonOption = False) -> int:
     """The shipped protocols."""
-    from voice_facilitator import protocols as files
+    from voice_facilitator.files import protocols as files
 
     found = [files.load(name) for name in files.names()]
     if as_json:
@@ -58,7 +58,7 @@ def protocols_show(
     as_json: JsonOption = False,
 ) -> int:
     """The phases of one protocol, with minutes, floor and what they are for."""
-    from voice_facilitator import protocols as files
+    from voice_facilitator.files import protocols as files
 
     found = files.load(name)
     if as_json:
@@ -85,7 +85,7 @@ def protocols_check(
     files: Annotated[list[str], typer.Argument(help="Names or files.", autocompletion=protocol_names)],
 ) -> int:
     """Check protocols and report every mistake at once."""
-    from voice_facilitator import protocols as reader
+    from voice_facilitator.files import protocols as reader
 
     code = ExitCode.OK
     for file in files:

@@ -23,7 +23,7 @@ from voice_facilitator.cli.options import (
     settings_with,
 )
 from voice_facilitator.errors import ExitCode
-from voice_facilitator.interrupts import noted
+from voice_facilitator.machine.interrupts import noted
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
 # help, version and shell completion answer at once.
@@ -35,7 +35,7 @@ app = typer.Typer()
 @app.command()
 def devices(as_json: JsonOption = False) -> int:
     """The microphones and speakers of this machine."""
-    from voice_facilitator import soundcard
+    from voice_facilitator.machine import soundcard
 
     found = soundcard.devices()
     if not found:
@@ -92,12 +92,12 @@ def try_commands(
     as_json: JsonOption = False,
 ) -> int:
     """Practise the spoken commands: shows what was understood and does nothing. Ctrl-C ends it."""
-    from voice_facilitator import protocols as protocol_files
-    from voice_facilitator import soundcard
-    from voice_facilitator.app.practise import Attempt, practise
-    from voice_facilitator.hearing.command_engines import CommandSetup, choose, load_phrases
-    from voice_facilitator.hearing.microphone import MicrophoneSource
-    from voice_facilitator.hearing.source import FileSource
+    from voice_facilitator.files import protocols as protocol_files
+    from voice_facilitator.hearing.commands.command_engines import CommandSetup, choose, load_phrases
+    from voice_facilitator.hearing.sound.microphone import MicrophoneSource
+    from voice_facilitator.hearing.sound.source import FileSource
+    from voice_facilitator.machine import soundcard
+    from voice_facilitator.tools.practise import Attempt, practise
 
     settings = settings_with(settings_file, microphone=microphone)
     language = protocol_files.load(protocol or settings.session.protocol).language
@@ -157,9 +157,9 @@ def doctor(
     ] = False,
 ) -> int:
     """Say what works, and what to do about what does not."""
-    from voice_facilitator.app import doctor as doctor_
-    from voice_facilitator.app import privacy_check
-    from voice_facilitator.app.doctor import Health, examine
+    from voice_facilitator.tools import doctor as doctor_
+    from voice_facilitator.tools import privacy_check
+    from voice_facilitator.tools.doctor import Health, examine
 
     findings = []
     marks = {Health.GOOD: "good", Health.NOTE: "note", Health.BAD: "BAD "}

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.outlet import Outlet, straight_to
+from voice_facilitator.machine.outlet import Outlet, straight_to
 from voice_facilitator.visible import visible
 
 # Heavy parts (NumPy, pydantic, the sound system) are imported by the commands that need them, so that
@@ -28,7 +28,7 @@ STDOUT = Console(markup=False, emoji=False)
 
 def protocol_names() -> list[str]:
     """For shell completion, which offers files by itself where none of these fits."""
-    from voice_facilitator import protocols
+    from voice_facilitator.files import protocols
 
     return protocols.names()
 
@@ -85,7 +85,7 @@ def print_json(data: Any) -> None:
 
 
 def settings_with(file: Path | None, *, microphone: str | None = None, speaker: str | None = None) -> Any:
-    from voice_facilitator.settings import load_settings
+    from voice_facilitator.files.settings import load_settings
 
     settings = load_settings(file)
     if microphone is not None:

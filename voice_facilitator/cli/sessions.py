@@ -26,9 +26,9 @@ from voice_facilitator.cli.options import (
     settings_with,
 )
 from voice_facilitator.errors import ExitCode
-from voice_facilitator.interrupts import noted
-from voice_facilitator.outlet import Outlet, patient_stderr
-from voice_facilitator.resources import state_folder, writing_fails
+from voice_facilitator.machine.interrupts import noted
+from voice_facilitator.machine.outlet import Outlet, patient_stderr
+from voice_facilitator.machine.resources import state_folder, writing_fails
 from voice_facilitator.visible import visible
 
 if TYPE_CHECKING:
@@ -173,7 +173,6 @@ def _run(
     outlets: list[Outlet],
 ) -> int:
     """Everything is chosen: the session itself and its summary."""
-    from voice_facilitator import protocols as protocol_files
     from voice_facilitator.app.faultlog import FaultLog
     from voice_facilitator.app.live import LiveSession
     from voice_facilitator.app.report import Report
@@ -181,8 +180,9 @@ def _run(
     from voice_facilitator.app.room_display import screens_of
     from voice_facilitator.app.setting_up import commands_of, new_session, speaking_in, wording_of
     from voice_facilitator.app.stages import SummaryStage
-    from voice_facilitator.clocks import Moment
+    from voice_facilitator.files import protocols as protocol_files
     from voice_facilitator.hearing.process import File, HearingProcess, Microphone
+    from voice_facilitator.machine.clocks import Moment
     from voice_facilitator.speaking.process import SpeakingProcess
 
     settings, format_ = chosen.settings, chosen.protocol
@@ -253,7 +253,7 @@ def demo(
     events: EventsOption = None,
 ) -> int:
     """Watch a whole session in two minutes, played by synthetic voices."""
-    from voice_facilitator.app import demo as demo_session
+    from voice_facilitator.tools import demo as demo_session
 
     with patient_stderr() as outlet:
         outlets = [outlet]
@@ -276,15 +276,15 @@ def replay(
     settings_file: SettingsOption = None,
 ) -> int:
     """Run a recorded room through hearing and session, faster than real time."""
-    from voice_facilitator import protocols as protocol_files
-    from voice_facilitator.app import script as scripts
-    from voice_facilitator.app.replay import Replay
     from voice_facilitator.app.report import Report
     from voice_facilitator.app.setting_up import commands_of, new_session
-    from voice_facilitator.hearing.command_engines import load_listener
+    from voice_facilitator.files import protocols as protocol_files
+    from voice_facilitator.hearing.commands.command_engines import load_listener
     from voice_facilitator.hearing.pipeline import Hearing
-    from voice_facilitator.hearing.source import FileSource
-    from voice_facilitator.hearing.voice_model import load_voice_model
+    from voice_facilitator.hearing.sound.source import FileSource
+    from voice_facilitator.hearing.who.voice_model import load_voice_model
+    from voice_facilitator.tools import script as scripts
+    from voice_facilitator.tools.replay import Replay
 
     settings = settings_with(settings_file)
     format_ = protocol_files.load(protocol or settings.session.protocol)
@@ -324,8 +324,8 @@ def rehearse(
     as_json: JsonOption = False,
 ) -> int:
     """The announcements of a protocol, printed or spoken, without the waiting between them."""
-    from voice_facilitator import protocols as protocol_files
-    from voice_facilitator.app import rehearse as rehearsal
+    from voice_facilitator.files import protocols as protocol_files
+    from voice_facilitator.tools import rehearse as rehearsal
 
     settings = settings_with(settings_file)
     format_ = protocol_files.load(protocol or settings.session.protocol)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from voice_facilitator.resources import state_folder
+from voice_facilitator.machine.resources import state_folder
 
 _LOADING_SECONDS = 120.0  # a slow computer that starts its browser first
 _LOOK_SECONDS = 0.5

@@ -16,7 +16,7 @@ from voice_facilitator.display import frame
 from voice_facilitator.display.key_table import KEYS
 from voice_facilitator.display.keys import can_redraw
 from voice_facilitator.display.screens import Screen
-from voice_facilitator.plurals import rule_of
+from voice_facilitator.files.plurals import rule_of
 from voice_facilitator.session import View
 from voice_facilitator.session.events import Action, Enrolment, Floor
 

@@ -17,15 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
-from voice_facilitator.hearing.command_engines import CommandSetup, load_listener
-from voice_facilitator.hearing.commands import CommandListener
-from voice_facilitator.hearing.microphone import MicrophoneSource, MicrophoneWedgedError
-from voice_facilitator.hearing.networks import Floats
+from voice_facilitator.files.settings import HearingSettings
+from voice_facilitator.hearing.commands.command_engines import CommandSetup, load_listener
+from voice_facilitator.hearing.commands.commands import CommandListener
 from voice_facilitator.hearing.pipeline import Hearing
-from voice_facilitator.hearing.source import ArraySource, AudioSource, FileSource
-from voice_facilitator.hearing.voice_model import VoiceModel, load_voice_model
+from voice_facilitator.hearing.sound.microphone import MicrophoneSource, MicrophoneWedgedError
+from voice_facilitator.hearing.sound.samples import Floats
+from voice_facilitator.hearing.sound.source import ArraySource, AudioSource, FileSource
+from voice_facilitator.hearing.who.voice_model import VoiceModel, load_voice_model
+from voice_facilitator.machine import soundcard
 from voice_facilitator.machine.child_process import EXIT_WEDGED, Pipes
 from voice_facilitator.machine.messages import Codec
 from voice_facilitator.privacy.confinement import Confinement, confine, harden
@@ -45,7 +46,6 @@ from voice_facilitator.session.events import (
     Seconds,
     SpeakerChanged,
 )
-from voice_facilitator.settings import HearingSettings
 
 _BEAT_SECONDS = 0.2
 _OUTBOX = 512  # messages; a parent that does not read for minutes loses events, and they are counted

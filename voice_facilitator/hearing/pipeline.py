@@ -12,18 +12,18 @@ from functools import partial
 
 import numpy as np
 
-from voice_facilitator.hearing.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
-from voice_facilitator.hearing.commands import CommandListener
-from voice_facilitator.hearing.encoder import WINDOW_SAMPLES
-from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.presenter import PresenterModel
-from voice_facilitator.hearing.speaker import Decision, Heard, Piece, WhoSpeaks
-from voice_facilitator.hearing.turns import HOP_CHUNKS, HOP_SECONDS
-from voice_facilitator.hearing.voice_model import Rule, VoiceModel
+from voice_facilitator.files.settings import HearingSettings
+from voice_facilitator.hearing.commands.commands import CommandListener
+from voice_facilitator.hearing.sound.activity import CHUNK, CHUNK_SECONDS, VoiceActivity
+from voice_facilitator.hearing.sound.samples import Floats
+from voice_facilitator.hearing.who.encoder import WINDOW_SAMPLES
+from voice_facilitator.hearing.who.presenter import PresenterModel
+from voice_facilitator.hearing.who.speaker import Decision, Heard, Piece, WhoSpeaks
+from voice_facilitator.hearing.who.turns import HOP_CHUNKS, HOP_SECONDS
+from voice_facilitator.hearing.who.voice_model import Rule, VoiceModel
 from voice_facilitator.privacy.memory import move, private_zeros
 from voice_facilitator.session import events
 from voice_facilitator.session.events import Input, Seconds
-from voice_facilitator.settings import HearingSettings
 
 WINDOW_CHUNKS = WINDOW_SAMPLES // CHUNK  # 50
 _BATCH_CHUNKS = 32 * HOP_CHUNKS  # analysed at once: bounds the memory

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.files.settings import HearingSettings
 from voice_facilitator.hearing import child
 from voice_facilitator.hearing.child import (
     CONTROLS,
@@ -32,13 +33,13 @@ from voice_facilitator.hearing.child import (
     Setup,
     Stop,
 )
-from voice_facilitator.hearing.command_engines import CommandSetup, chosen
-from voice_facilitator.hearing.networks import Floats
-from voice_facilitator.hearing.source_watch import SourceWatch
+from voice_facilitator.hearing.commands.command_engines import CommandSetup, chosen
+from voice_facilitator.hearing.sound.samples import Floats
+from voice_facilitator.hearing.sound.source_watch import SourceWatch
 from voice_facilitator.machine.child_process import Ending, Hooks, Limits, Supervisor
+from voice_facilitator.machine.resources import ONE_THREAD
 from voice_facilitator.privacy.confinement import Confinement
 from voice_facilitator.privacy.memory import wiping_allocator
-from voice_facilitator.resources import ONE_THREAD
 from voice_facilitator.session.events import (
     Action,
     Enrolment,
@@ -53,7 +54,6 @@ from voice_facilitator.session.events import (
     SafeguardsMissing,
     Seconds,
 )
-from voice_facilitator.settings import HearingSettings
 
 __all__ = ["Array", "Counters", "File", "HearingProcess", "Microphone", "Source"]
 

@@ -1,1 +1,1 @@
-"""What the program needs of the computer: child processes, and the messages that pass between them."""
+"""What the program needs of the computer: sound card, child processes, signals, clocks, folders."""

@@ -37,7 +37,7 @@ MODULE = "voice_facilitator"  # what a child runs; the control of the privacy te
 CHILDREN = {
     "hearing": "voice_facilitator.hearing.child:run",
     "speaking": "voice_facilitator.speaking.worker:run",
-    "loudspeaker": "voice_facilitator.app.loudspeaker:run",
+    "loudspeaker": "voice_facilitator.tools.loudspeaker:run",
     "render": "voice_facilitator.speaking.render:run",
     "selftest": "voice_facilitator.privacy.selftest:run",
 }

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import filelock
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.machine.resources import models_folder, state_folder
 from voice_facilitator.models.manifest import (
     ModelEntry,
     State,
@@ -31,7 +32,6 @@ from voice_facilitator.models.manifest import (
     noted_hashes,
     state_of,
 )
-from voice_facilitator.resources import models_folder, state_folder
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, bytes done and bytes in all (0 when unknown)."""

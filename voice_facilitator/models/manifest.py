@@ -10,9 +10,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from voice_facilitator import checked_toml
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.resources import models_folder, shipped
+from voice_facilitator.files import checked_toml
+from voice_facilitator.machine.resources import models_folder, shipped
 
 _NOTED = "noted-hashes.json"  # hashes of downloads whose hash nobody published, as first seen here
 

@@ -20,9 +20,9 @@ import soundfile
 import soxr
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
+from voice_facilitator.files.settings import SpeakingSettings
 from voice_facilitator.machine.child_process import command_line
 from voice_facilitator.machine.messages import NonsenseError, frame, read_frame
-from voice_facilitator.settings import SpeakingSettings
 from voice_facilitator.speaking.pieces import digit_by_digit
 from voice_facilitator.speaking.voices import Voice
 from voice_facilitator.visible import visible

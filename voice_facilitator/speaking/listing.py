@@ -6,7 +6,7 @@ import difflib
 import threading
 
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.settings import SpeakingSettings
+from voice_facilitator.files.settings import SpeakingSettings
 from voice_facilitator.speaking import voices as choice
 from voice_facilitator.speaking.engine import engine_for
 from voice_facilitator.speaking.player import Player, SpeakerWedgedError

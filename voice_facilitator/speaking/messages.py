@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from voice_facilitator.files.settings import SpeakingSettings
 from voice_facilitator.machine.messages import Codec
 from voice_facilitator.session.events import Outcome, Part
-from voice_facilitator.settings import SpeakingSettings
 
 # ---------------------------------------------------------------- to the process
 

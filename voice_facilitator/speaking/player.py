@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voice_facilitator import soundcard
 from voice_facilitator.errors import ExitCode, FacilitatorError
-from voice_facilitator.soundcard import Samples
+from voice_facilitator.machine import soundcard
+from voice_facilitator.machine.soundcard import Samples
 
 LEAD_SECONDS = 0.1  # silence before the sound: amplifiers swallow the first moments
 WARN_SECONDS = 0.08  # `on_start` comes this much before the sound, never more than 0.1

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from voice_facilitator.files.settings import SpeakingSettings
 from voice_facilitator.machine.child_process import Ending, Hooks, Limits, Supervisor
 from voice_facilitator.session.events import (
     AnnouncementFinished,
@@ -28,7 +29,6 @@ from voice_facilitator.session.events import (
     PartBack,
     PartLost,
 )
-from voice_facilitator.settings import SpeakingSettings
 from voice_facilitator.speaking import messages as m
 from voice_facilitator.speaking.engine import MAX_TEXT
 from voice_facilitator.speaking.renderer import RETRY_SECONDS

@@ -15,13 +15,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from voice_facilitator import soundcard
 from voice_facilitator.errors import FacilitatorError
+from voice_facilitator.files.settings import SpeakingSettings
+from voice_facilitator.machine import soundcard
 from voice_facilitator.machine.child_process import EXIT_WEDGED, Pipes
+from voice_facilitator.machine.soundcard import Samples
 from voice_facilitator.privacy.confinement import harden
 from voice_facilitator.session.events import Outcome, Part
-from voice_facilitator.settings import SpeakingSettings
-from voice_facilitator.soundcard import Samples
 from voice_facilitator.speaking import messages as m
 from voice_facilitator.speaking.chime import chime
 from voice_facilitator.speaking.engine import SpeechEngine, engine_for

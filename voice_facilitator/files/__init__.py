@@ -1,0 +1,1 @@
+"""What people write: settings, session formats, wording, spoken phrases, each checked whole."""

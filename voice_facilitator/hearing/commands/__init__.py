@@ -1,0 +1,1 @@
+"""What is asked for: commands spoken to the program."""

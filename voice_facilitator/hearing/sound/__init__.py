@@ -1,0 +1,1 @@
+"""Where the sound comes from, and whether anybody speaks in it."""

@@ -1,0 +1,1 @@
+"""Who speaks: the presenter, somebody else, nobody."""

@@ -1,0 +1,1 @@
+"""What lies around a session: doctor, demo, replay, rehearsal, practice."""
