@@ -261,3 +261,14 @@ def test_what_stands_in_a_string_is_no_key(file: Path) -> None:
     with pytest.raises(FileMistakes) as caught:
         protocols.load(str(file))
     assert [mistake.line for mistake in caught.value.mistakes] == [20]
+
+
+@each_kind
+def test_a_key_without_end_is_not_even_begun(file: Path, kind: str) -> None:
+    """What tomllib does with one grows with the square of its parts, in C, where no lines are counted."""
+    if kind == "script":
+        pytest.skip("is no TOML")
+    file.write_text("\n" + ".".join(["a"] * 10_000) + " = 1")
+    assert "line 2: this is not valid TOML: the line has far too many dots." in refused(kind, file).message
+    file.write_text("# " + "." * 200 + "\n" + GOOD_ONES[kind])
+    READERS[kind](file)
