@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from voice_facilitator.display.keys import KeyReader, terminal_restored
 from voice_facilitator.display.keystrokes import Keystrokes
 from voice_facilitator.session.events import Action
 
+termios = pytest.importorskip("termios")  # not there on Windows
 __all__ = ["run"]  # the fixture
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a session in a terminal as on Linux")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +22,8 @@ import soundfile
 from tests.test_faults_resume import LIMIT, PROTOCOL, wait_for
 from voice_facilitator.machine.outlet import Outlet, PatientStream
 
+fcntl = pytest.importorskip("fcntl")  # not there on Windows
+termios = pytest.importorskip("termios")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pipes, terminals and folders as on Linux")
 TINY_PIPE_BYTES = 4096
 
