@@ -59,8 +59,12 @@ class Network:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
         return subprocess.Popen(
             ["ip", "netns", "exec", name, sys.executable, "-c", textwrap.dedent(code)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT, env=environment,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=CHECKOUT,
+            env=environment,
+        )
 
     def addresses(self) -> list[str]:
         code = """
@@ -185,8 +189,10 @@ def test_a_phone_reaches_it_and_a_change_of_address_moves_it(network: Network, a
 
 
 WIFI, CABLE, TUNNEL = (
-    LocalAddress("192.168.1.50", "wlan0"), LocalAddress("10.1.2.3", "eth0"), LocalAddress("10.8.0.2", "tun0")
-)  # fmt: skip
+    LocalAddress("192.168.1.50", "wlan0"),
+    LocalAddress("10.1.2.3", "eth0"),
+    LocalAddress("10.8.0.2", "tun0"),
+)
 
 
 @pytest.mark.parametrize("named", ["eth0", "10.1.2.3"])

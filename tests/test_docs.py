@@ -108,3 +108,9 @@ def test_every_file_that_is_named_exists() -> None:
             if not (TOP / name).exists():
                 lost.append(f"{text.relative_to(TOP)}: {name}")
     assert lost == []
+
+
+def test_the_formatter_has_its_way_everywhere() -> None:
+    exception = " ".join(["# fmt:", "skip"])  # which does not stand here either
+    files = [file for file in TOP.rglob("*.py") if ".venv" not in file.parts]
+    assert [file for file in files if exception in file.read_text(encoding="utf-8")] == []
