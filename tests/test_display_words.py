@@ -72,8 +72,8 @@ def test_every_phrase_made_from_a_state_is_there() -> None:
 
 def test_every_phrase_is_used_somewhere() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in PAGE.iterdir())
-    package = Path(protocols.__file__).parent
-    for folder in ("display", "app"):
+    package = Path(protocols.__file__).parents[1]
+    for folder in ("display", "app", "tools"):
         code += "".join(path.read_text(encoding="utf-8") for path in (package / folder).glob("*.py"))
     made = (
         "action.",
