@@ -59,7 +59,7 @@ def test_vosk_is_loaded_without_its_http_client_which_others_can_still_have() ->
     """The hearing process may reach no network. Tried in another one: here the client may be loaded."""
     script = """
 import sys
-from voice_facilitator.hearing import vosk_models
+from voice_facilitator.hearing.commands import vosk_models
 vosk_models._load_vosk()
 assert not any(name.split(".")[0] in ("requests", "urllib3") for name in sys.modules)
 import requests

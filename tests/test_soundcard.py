@@ -116,7 +116,7 @@ def test_without_portaudio_the_error_names_the_package() -> None:
         "ctypes.util.find_library = lambda name: None\n"
         "import cffi; cffi.FFI.dlopen = lambda *a: (_ for _ in ()).throw(OSError('PortAudio not found'))\n"
         "import os, builtins\n"
-        "from voice_facilitator import soundcard\n"
+        "from voice_facilitator.machine import soundcard\n"
         "from voice_facilitator.errors import FacilitatorError\n"
         "try: soundcard.devices()\n"
         "except FacilitatorError as error: print(error.code, int(error.exit_code), error.hint)\n"
@@ -173,7 +173,7 @@ def test_a_device_whose_name_is_in_another_encoding_takes_no_other_away(tmp_path
     """In a home of its own: ALSA reads the file there."""
     (tmp_path / ".asoundrc").write_bytes(b"pcm.b\xfcro { type null }\n")
     code = (
-        "from voice_facilitator import soundcard\n"
+        "from voice_facilitator.machine import soundcard\n"
         "soundcard.silence_native_noise()\n"
         "print([ascii(d.name) for d in soundcard.devices()])\n"
         "for name in ('b\\udcfcro', 'b\\ufffdro'):\n"
