@@ -20,6 +20,7 @@ from voice_facilitator.hearing.pipeline import Hearing
 from voice_facilitator.hearing.who.voices import VoiceBank
 from voice_facilitator.machine import child_process
 from voice_facilitator.machine.child_process import Pipes
+from voice_facilitator.session.events import Forget
 
 careful = child.run
 _sound_list: deque[bytes] = deque(maxlen=3000)
@@ -56,6 +57,8 @@ if __name__ == "__main__":
     from voice_facilitator.__main__ import main
 
     child_process.MODULE = "tests.careless"
+    # It forgets in place, as it thinks, instead of ending the process that has heard.
+    child_process.Supervisor.renew = lambda self: self.send(Forget(0.0, for_good=False))  # type: ignore[method-assign]
     child.run = run
     process.wiping_allocator = lambda _environment: {}
     main()

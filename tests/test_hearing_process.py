@@ -27,6 +27,7 @@ from voice_facilitator.machine.messages import LARGEST_MESSAGE, frame
 from voice_facilitator.session.events import (
     Enrolment,
     EnrolmentChanged,
+    Forget,
     Input,
     Listen,
     Part,
@@ -232,3 +233,21 @@ def test_a_machine_without_room_for_a_process_gets_another_try(
     assert no_room_for_a_process
     assert PartLost(Part.HEARING) in seen
     listener.hearing.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_forgetting_ends_the_process_that_has_learnt_and_nobody_hears_of_it(quiet_room: Listener) -> None:
+    hearing = quiet_room.hearing
+    quiet_room.wait_for(SpeakerChanged(SpeakerState.SILENCE))
+    first = hearing.pid
+    hearing.send(Forget(0.0, for_good=False))
+    assert hearing.pid == first, "it has learnt nothing"
+    hearing.send(Listen(0.0, enrol=True, learn_others=False, decide=False))
+    hearing.send(Forget(0.0, for_good=True))
+    seen = quiet_room.wait_for(SpeakerChanged(SpeakerState.SILENCE))
+    assert not [event for event in seen if isinstance(event, PartLost | PartBack)]
+    assert SpeakerChanged(SpeakerState.UNSURE) in seen, "meanwhile nobody knows whether somebody speaks"
+    assert hearing.pid not in (None, first)
+    assert hearing.restarts == 0
+    assert first is not None
+    assert not Path(f"/proc/{first}").exists()

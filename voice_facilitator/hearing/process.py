@@ -53,6 +53,8 @@ from voice_facilitator.session.events import (
     PartLost,
     SafeguardsMissing,
     Seconds,
+    SpeakerChanged,
+    SpeakerState,
 )
 
 __all__ = ["Array", "Counters", "File", "HearingProcess", "Microphone", "Source"]
@@ -123,6 +125,8 @@ class HearingProcess(Hooks[Control, Report]):
         self._gate = Gate(False)
         self._allow = Allow(frozenset())
         self._forget: Forget | None = None
+        self._may_know_voices = False
+        self._hears = False  # something has been heard at all
         self._started = False
         self._watch = SourceWatch(lambda: self.pid, self._moved, self._silenced)
         self._muted = False
@@ -172,13 +176,25 @@ class HearingProcess(Hooks[Control, Report]):
         return self._ready.wait(seconds)
 
     def send(self, control: Listen | Forget) -> None:
-        """Pass on what the session wants. Remembered, so that a restarted child knows it too."""
+        """Pass on what the session wants. Remembered, so that a restarted child knows it too.
+
+        Forgetting ends the child, and another takes its place: copies that libraries have made of a
+        voiceprint lie where nobody can overwrite them for certain (pieces were found a minute later), and go
+        with it.
+        """
         with self._lock:
             if isinstance(control, Listen):
                 self._listen = control
+                self._may_know_voices |= control.enrol or control.learn_others or control.decide
             elif control.for_good:
                 self._forget = control
-            self._supervisor.send(control)
+            if isinstance(control, Listen) or not self._may_know_voices:
+                self._supervisor.send(control)
+                return
+            self._may_know_voices = False
+            self._supervisor.renew()
+            if self._hears:  # until the next one does, nobody knows whether somebody speaks
+                self._tell(SpeakerChanged(SpeakerState.UNSURE))
 
     def gate(self, closed: bool) -> None:
         """Nothing heard between closing and opening (and a tail after it) is a person's."""
@@ -242,11 +258,12 @@ class HearingProcess(Hooks[Control, Report]):
                 with self._lock:
                     self._from_child = report
                     self._tell_of_microphone()
-            case PartLost(part):
-                self._lost.add(part)
-                self._tell(report)
+            case PartLost(part):  # every new child tells what it lacks, and what it has
+                if part not in self._lost:
+                    self._lost.add(part)
+                    self._tell(report)
             case PartBack(part):
-                if part in self._lost:  # every new child tells what it has
+                if part in self._lost:
                     self._lost.discard(part)
                     self._tell(report)
             case child.Beat(level, position, dropped_samples, dropped_messages):
@@ -265,6 +282,7 @@ class HearingProcess(Hooks[Control, Report]):
                     self._over = True
                     self._on_end()
             case _:
+                self._hears = self._hears or isinstance(report, SpeakerChanged)
                 self._tell(report)
 
     def _failed(self, failure: child.Failed) -> None:

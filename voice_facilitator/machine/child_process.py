@@ -158,6 +158,7 @@ class Supervisor(Generic[Control, Report]):
         self._kind, self._controls, self._reports = kind, controls, reports
         self._limits, self._hooks, self._environment = limits, hooks, environment or {}
         self._child: _Child | None = None
+        self._unwanted: _Child | None = None  # killed by `renew`
         self._closing = threading.Event()
         self._launched_once = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{kind}-supervisor", daemon=True)
@@ -189,6 +190,13 @@ class Supervisor(Generic[Control, Report]):
         child = self._child
         return child is not None and child.send(self._controls.encode(control), *attachments)
 
+    def renew(self) -> None:
+        """Another child in place of this one, at once: all that this one remembers is gone with it."""
+        child = self._child
+        if child is not None:
+            self._unwanted = child
+            child.process.kill()
+
     def close(self, farewell: Control, seconds: float) -> None:
         """Tell the child to go, and kill it after so long. Never hangs, may be called twice."""
         self._closing.set()
@@ -212,7 +220,10 @@ class Supervisor(Generic[Control, Report]):
             except OSError as error:
                 _log.warning("A process (%s) could not be started: %s", self._kind, error)
             else:
+                child = self._child
                 alive, ending = self._watch(reports)
+                if child is self._unwanted and not self._closing.is_set():
+                    continue  # nobody has lost it
             finally:
                 self._launched_once.set()
             if self._closing.is_set():
