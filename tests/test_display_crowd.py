@@ -203,7 +203,7 @@ def test_a_browser_with_seven_pages(stage: Stage) -> None:
         shows(pages[1], "title", "Check-in")
         late: Any = context.new_page()
         late.goto(stage.server.address.partition("#")[0])
-        shows(late, "notice-title", "This page needs its address")
+        shows(late, "notice-title", "This link has been used")
         for page in pages[1:]:
             page.close()
         wait_for(lambda: stage.server.viewers == 0)
