@@ -126,7 +126,8 @@ def test_an_overdriven_microphone_is_no_fault_and_another_one_in_its_place_is_no
     play = begin(source=Microphone(room.microphone))
 
     def speaks() -> bool:
-        return play.of(ev.SpeakerChanged)[-1][1].who in _SPEAKS  # type: ignore[union-attr]
+        told = play.of(ev.SpeakerChanged)
+        return bool(told) and told[-1][1].who in _SPEAKS  # type: ignore[union-attr]
 
     def faults() -> None:
         player = room.play_into_microphone(overdriven, 16_000, wait=False)
