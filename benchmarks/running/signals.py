@@ -165,6 +165,8 @@ def play(found: Round, folder: Path) -> Round:
         found.numbers = [signal.SIGHUP]
     else:
         for number, gap in zip(found.numbers, found.gaps_seconds, strict=True):
+            if program.poll() is not None:  # its number may be another program's by now
+                break
             with contextlib.suppress(ProcessLookupError):
                 (os.killpg if found.to_all else os.kill)(program.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
