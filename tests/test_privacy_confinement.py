@@ -40,6 +40,22 @@ attempt("create", lambda: open(new, "w"))
 attempt("folder", lambda: os.mkdir(new))
 attempt("rename", lambda: os.rename(old, new))
 attempt("remove", lambda: os.unlink(old))
+attempt("permissions", lambda: os.chmod(old, 0o640))
+attempt("owner", lambda: os.chown(old, os.getuid(), os.getgid()))
+attempt("times", lambda: os.utime(old, (1, 1)))
+attempt("attributes", lambda: os.setxattr(old, "user.said", b"x"))
+
+def system_call(number, *arguments):
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+import platform
+calls = {"x86_64": (68, 248), "aarch64": (186, 217)}.get(platform.machine())
+if calls:
+    attempt("message queue", lambda: system_call(calls[0], 0, 0o1600))
+    attempt("keyring", lambda: system_call(calls[1], b"user", b"said", b"x", 1, -2))
 attempt("shared memory", lambda: os.open("/dev/shm/voice-facilitator-test", os.O_CREAT | os.O_RDWR))
 attempt("internet", lambda: socket.socket())
 attempt("internet 6", lambda: socket.socket(socket.AF_INET6))

@@ -53,6 +53,15 @@ _NEVER = (
     "process_vm_writev",
     "pidfd_getfd",
 )
+# What could carry something out in a file's permissions, times or attributes, in the kernel's keyrings or in
+# message queues, and what nothing here needs. System V's shared memory is not in this list: ALSA shares a
+# microphone through it where there is no sound server.
+_NOT_NEEDED = (
+    *("chmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchownat"),
+    *("utime", "utimes", "utimensat", "futimesat"),
+    *("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"),
+    *("add_key", "request_key", "keyctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open"),
+)
 _NOT_THERE = ("openat2", "io_uring_setup", "io_uring_enter", "io_uring_register")
 
 
@@ -156,7 +165,7 @@ def _seccomp(seccomp: Any, *, sound_server: bool) -> bool:
         for call, argument in (("open", 1), ("openat", 2)):
             creating = seccomp.Arg(argument, seccomp.MASKED_EQ, _O_CREAT, _O_CREAT)
             _add(rules, refused, call, creating)
-        for call in (*_MAKING, *_NEVER):
+        for call in (*_MAKING, *_NEVER, *_NOT_NEEDED):
             _add(rules, refused, call)
         for call in _NOT_THERE:
             _add(rules, seccomp.ERRNO(errno.ENOSYS), call)
