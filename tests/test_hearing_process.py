@@ -209,7 +209,7 @@ def test_a_file_that_cannot_be_heard_any_more_is_given_up(
     path = tmp_path / "room.wav"
     soundfile.write(path, np.zeros(16_000), 16_000)
     listener = Listener(File(path), tmp_path)
-    monkeypatch.setattr(process_module.child, "make_source", lambda *_: path.open())
+    monkeypatch.setattr(process_module.child, "make_source", lambda *_, **__: path.open())
     path.write_bytes(b"")
     listener.hearing.start()
     listener.wait_for(PartLost(Part.HEARING))

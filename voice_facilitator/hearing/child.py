@@ -80,13 +80,17 @@ Source = Microphone | File | Samples
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a child is to do. `models`: where the models lie, if not in the usual place."""
+    """What a child is to do. `models`: where the models lie, if not in the usual place.
+
+    `sound_heard`: the microphone has given sound to a child before this one, so that zeros are silence now.
+    """
 
     source: Source
     settings: HearingSettings
     start_seconds: Seconds
     models: Path | None
     commands: CommandSetup | None = None
+    sound_heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +176,21 @@ REPORTS: Codec[Report] = Codec(
 
 
 def make_source(
-    source: Source, settings: HearingSettings, start_seconds: Seconds = 0.0, samples: Floats | None = None
+    source: Source,
+    settings: HearingSettings,
+    start_seconds: Seconds = 0.0,
+    samples: Floats | None = None,
+    *,
+    sound_heard: bool = False,
 ) -> AudioSource:
     """Open what is to be listened to. Raises FacilitatorError for bad files.
 
-    samples: those that followed `Samples`.
+    samples: those that followed `Samples`. sound_heard: see `Setup`.
     """
     match source:
         case Microphone(name):
-            return MicrophoneSource(name, silent_seconds=settings.silent_microphone_seconds)
+            silent = settings.silent_microphone_seconds
+            return MicrophoneSource(name, silent_seconds=silent, sound_heard=sound_heard)
         case File(path, paced):
             return FileSource(path, paced=paced, start_seconds=start_seconds)
         case Samples(paced):
@@ -248,7 +258,7 @@ def _listen(pipes: Pipes[Control, Report], outbox: _Outbox, setup: Setup, sample
     start = setup.start_seconds
     with loading_models():
         hearing = _make_hearing(setup, outbox)
-    audio = make_source(setup.source, setup.settings, start, samples)
+    audio = make_source(setup.source, setup.settings, start, samples, sound_heard=setup.sound_heard)
     inbox = _Inbox(pipes)
     told: PartLost | PartBack | None = None  # of the microphone
     error_told = ""

@@ -66,6 +66,7 @@ LIMITS = Limits(
     again_hung=1.0,  # a sound system that hung may be back at any time, and people wait for their microphone
     steady=300.0,
 )
+_SOUND_DBFS = -100.0  # whatever is above it is more than zeros
 _MUTED = child.Failed(
     "microphone-muted",
     "The microphone is muted.",
@@ -127,6 +128,8 @@ class HearingProcess(Hooks[Control, Report]):
         self._forget: Forget | None = None
         self._may_know_voices = False
         self._hears = False  # something has been heard at all
+        self._sound_heard = False  # the microphone has given more than zeros
+        self._told_lost = False
         self._started = False
         self._watch = SourceWatch(lambda: self.pid, self._moved, self._silenced)
         self._muted = False
@@ -221,7 +224,8 @@ class HearingProcess(Hooks[Control, Report]):
         if isinstance(source, Array):
             attached = (np.ascontiguousarray(source.samples, np.float32).tobytes(),)
         given = Samples(source.paced) if isinstance(source, Array) else source
-        return Setup(given, self._settings, self.position, self._models, self._commands), attached
+        setup = Setup(given, self._settings, self.position, self._models, self._commands, self._sound_heard)
+        return setup, attached
 
     def launched(self) -> None:
         """See `Hooks`. Its memory is empty: what the session wants has to be said again."""
@@ -238,7 +242,8 @@ class HearingProcess(Hooks[Control, Report]):
     def came_alive(self) -> None:
         """See `Hooks`."""
         self._ready.set()
-        if self.restarts:
+        if self._told_lost:
+            self._told_lost = False
             self._tell(EnrolmentChanged(Enrolment.NONE))
             self._tell(PartBack(Part.HEARING))
 
@@ -246,6 +251,7 @@ class HearingProcess(Hooks[Control, Report]):
         """See `Hooks`. Given up is only what stays as it is: a microphone may be plugged in again."""
         del ending
         if failures == 1 or was_alive:
+            self._told_lost = True
             self._tell(PartLost(Part.HEARING))
         self.level = -120.0
         self._dropped_before = (self.counters.dropped_samples, self.counters.dropped_messages)
@@ -268,6 +274,7 @@ class HearingProcess(Hooks[Control, Report]):
                     self._tell(report)
             case child.Beat(level, position, dropped_samples, dropped_messages):
                 self.level, self.position = level, position
+                self._sound_heard = self._sound_heard or level > _SOUND_DBFS
                 samples_before, messages_before = self._dropped_before
                 self.counters.dropped_samples = samples_before + dropped_samples
                 self.counters.dropped_messages = messages_before + dropped_messages

@@ -155,13 +155,15 @@ class MicrophoneSource:
         name: str = "",
         *,
         silent_seconds: float = 0.0,
+        sound_heard: bool = False,
         sound: Sound = soundcard,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """name: part of the device's name, empty is the default one. silent_seconds: nothing but zeros for
         this long since it was opened means it gives us nothing (0: never mind). Later it means a look at
-        whether it is still there: a sound server may have put our own speaker in its place.
+        whether it is still there: a sound server may have put our own speaker in its place. sound_heard: it
+        has given more than zeros before, to a process that is gone.
 
         Nothing is opened before `blocks`.
         """
@@ -176,7 +178,7 @@ class MicrophoneSource:
         self._closed = False
         self._opened_at = 0.0
         self._fresh_until = 0.0
-        self._heard_something = False
+        self._heard_something = sound_heard
         self._last_sound = 0.0
         self._looked = False  # at whether it is still there, since the last sound
         self._attempts = 0
@@ -196,7 +198,7 @@ class MicrophoneSource:
         Raises MicrophoneWedgedError.
         """
         nothing = np.zeros(0, np.float32)
-        self._lost_at = self._next_attempt = self._clock()
+        self._lost_at = self._next_attempt = self._last_sound = self._clock()
         while not self._closed:
             now = self._clock()
             if self._stream is None:
