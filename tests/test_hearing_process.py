@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,3 +252,20 @@ def test_forgetting_ends_the_process_that_has_learnt_and_nobody_hears_of_it(quie
     assert hearing.restarts == 0
     assert first is not None
     assert not Path(f"/proc/{first}").exists()
+
+
+def test_a_process_that_was_being_started_when_it_was_stopped_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearing = Listener(Array(np.zeros(16_000 * 120, np.float32)), tmp_path).hearing
+    usual = hearing.setup
+
+    def stopped_meanwhile() -> Any:
+        hearing.stop(0.0)
+        return usual()
+
+    monkeypatch.setattr(hearing, "setup", stopped_meanwhile)
+    hearing.start()
+    hearing._supervisor._thread.join(LIMIT / 4)
+    assert not hearing._supervisor._thread.is_alive(), "it would go on listening after the session"
+    assert hearing.pid is None

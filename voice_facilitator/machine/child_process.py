@@ -257,6 +257,8 @@ class Supervisor(Generic[Control, Report]):
         setup, attachments = self._hooks.setup()
         child.send(self._controls.encode(setup), *attachments)
         self._child = child
+        if self._closing.is_set():  # while it was being started: who closed did not see it
+            process.kill()
         self._hooks.launched()
         return reports
 

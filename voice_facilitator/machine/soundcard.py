@@ -202,7 +202,7 @@ class OutputStream(_Stream):
         """Raises FacilitatorError `no-speaker` when the device went away meanwhile."""
         try:
             self._stream.start()
-        except Exception as error:
+        except Exception as error:  # PortAudioError, and what its wrapper raises
             raise _refused("no-speaker", self.device_name, error) from error
 
 
