@@ -288,6 +288,8 @@ class Supervisor(Generic[Control, Report]):
             if isinstance(report, Ending):
                 ending = report
                 break
+            if self._child is self._unwanted:
+                continue  # what it still says is of what has been forgotten
             if not alive and self._hooks.is_life(report):
                 alive = True
                 self._hooks.came_alive()
